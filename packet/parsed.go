@@ -1,0 +1,61 @@
+package packet
+
+// Parsed is what Parse found in a frame. Offsets are in bytes from the frame's
+// first byte. A field says when it is valid; otherwise it is zero.
+type Parsed struct {
+	// Tuple is valid for every Kind but KindOther. For KindError it is the
+	// tuple of the flow that the ICMP error is about, client -> virtual address:
+	// the packet inside, reversed. Its ports are 0 for KindFragment.
+	Tuple Tuple
+
+	Kind Kind
+
+	// L3 and L4 are the offsets of the IP header and of what follows it and its
+	// options or extension headers. L4 is valid if Kind is not KindOther.
+	L3, L4 uint16
+	// Len is the length of the IP packet in bytes, header included, as the
+	// packet itself says it; Parse has checked that the frame holds it all.
+	Len uint16
+
+	// VLAN is the outermost tag's identifier (1-4094), 0 without a tag.
+	VLAN uint16
+	// Tags is how many VLAN tags precede the IP header (0-2).
+	Tags uint8
+	// DSCP is the differentiated services code point (0-63).
+	DSCP uint8
+	// TTL is the IPv4 TTL or the IPv6 hop limit.
+	TTL uint8
+	// Flags are the TCP flags (RFC 9293, 3.1), or the first chunk's type for
+	// SCTP (RFC 9260, 3.2). Valid for KindFlow and KindFirst.
+	Flags uint8
+	// FragmentID is the IPv4 identification or the one in the IPv6 fragment
+	// header. Valid for KindFirst and KindFragment.
+	FragmentID uint32
+}
+
+// Kind says what sort of packet it is to a balancer.
+type Kind uint8
+
+// The kinds of packet.
+const (
+	// KindOther: not IP, or a protocol without ports. A balancer has no use for it.
+	KindOther Kind = iota
+	// KindFlow: a whole TCP, UDP or SCTP packet.
+	KindFlow
+	// KindFirst: the first fragment of one; its ports are known.
+	KindFirst
+	// KindFragment: a later fragment; its ports are not known.
+	KindFragment
+	// KindError: an ICMP or ICMPv6 error about a TCP, UDP or SCTP packet.
+	KindError
+)
+
+// TCP flags (RFC 9293, 3.1), as in Parsed.Flags.
+const (
+	FIN uint8 = 1 << iota
+	SYN
+	RST
+	PSH
+	ACK
+	URG
+)
