@@ -1,0 +1,70 @@
+package config
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+)
+
+func readAddresses(v value, interfaces []Interface, marks *markRules, services *serviceList) Addresses {
+	f := v.fields("addresses", "add", "interface", "vips", "announce", "announce_count", "announce_interval")
+	a := Addresses{
+		Add:              f.flag("add", false),
+		Interface:        f.at("interface").interfaceName(),
+		Announce:         f.flag("announce", true),
+		AnnounceCount:    int(f.number("announce_count", 3, 1, 100)),
+		AnnounceInterval: f.duration("announce_interval", time.Second, time.Second, time.Hour),
+	}
+	vips := f.at("vips")
+	explicit := !isWord(vips, "auto")
+	if explicit {
+		for _, item := range vips.oneOrMore() {
+			if ip, ok := item.address(); ok {
+				a.VIPs = append(a.VIPs, ip)
+			}
+		}
+	}
+	if !a.Add {
+		a.Interface, a.VIPs = "", nil
+		return a
+	}
+	if !f.has("interface") {
+		a.Interface = f.soleInterface(interfaces)
+	}
+	if !explicit {
+		a.VIPs = derivedVIPs(marks, services)
+	}
+	slices.SortFunc(a.VIPs, netip.Addr.Compare)
+	a.VIPs = slices.Compact(a.VIPs)
+	return a
+}
+
+// soleInterface is where the addresses go if the file does not say it.
+func (f fields) soleInterface(interfaces []Interface) string {
+	if len(interfaces) == 1 {
+		return interfaces[0].Name
+	}
+	if len(interfaces) > 1 {
+		f.errorf("addresses has no interface, and there are several: add the one that the clients' side is on, interface: %s", interfaces[0].Name)
+	}
+	return ""
+}
+
+// derivedVIPs is every virtual address that the services and the mark rules
+// name one by one.
+func derivedVIPs(marks *markRules, services *serviceList) []netip.Addr {
+	var all []netip.Addr
+	for _, s := range services.all {
+		if s.Key.Addr.IsValid() {
+			all = append(all, s.Key.Addr)
+		}
+	}
+	for _, d := range marks.destinations {
+		if d.prefix.IsSingleIP() {
+			all = append(all, d.prefix.Addr())
+		} else {
+			d.at.warnf("the addresses of %s are not added one by one: list those wanted in addresses.vips", d.prefix)
+		}
+	}
+	return all
+}

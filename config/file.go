@@ -1,0 +1,183 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/lexer"
+	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
+)
+
+const (
+	// maxFileSize in bytes is far beyond a file of tens of thousands of servers.
+	maxFileSize = 32 << 20
+	// maxValues bounds what aliases can multiply a small file to.
+	maxValues = 4 << 20
+	// maxErrors bounds the report on a file that is something else altogether.
+	maxErrors = 1000
+)
+
+// file is one file while it is read: its tree, and what was found wrong so far.
+type file struct {
+	name    string
+	lines   []string
+	anchors map[string]ast.Node
+
+	values   int // values visited, aliases followed
+	errors   Errors
+	warnings Errors
+}
+
+// open parses the text and returns the value of its one document. It reports
+// false, and has noted why, if the text is not YAML.
+func (f *file) open(data []byte) (root value, ok bool) {
+	root = value{file: f, place: place{line: 1, column: 1, width: 1}}
+	if len(data) > maxFileSize {
+		root.errorf("the file has %d bytes: the limit is %d", len(data), maxFileSize)
+		return root, false
+	}
+	if !utf8.Valid(data) {
+		root.errorf("the file is not text in UTF-8: is it a YAML file?")
+		return root, false
+	}
+	f.lines = splitLines(string(data))
+	tree, err := parse(string(data))
+	if err != nil {
+		f.syntaxError(err)
+		return root, false
+	}
+	return f.document(tree, root)
+}
+
+// document checks that the tree is one document and gathers its anchors.
+func (f *file) document(tree *ast.File, root value) (value, bool) {
+	var body ast.Node
+	for _, doc := range tree.Docs {
+		if doc.Body == nil || doc.Body.Type() == ast.CommentType {
+			continue
+		}
+		if body != nil {
+			root.place = placeOf(doc.Body)
+			root.errorf("the file has a second document: keep one, without another --- line")
+			return root, false
+		}
+		body = doc.Body
+	}
+	if body == nil {
+		root.errorf("the file is empty: begin with the interfaces, interfaces: [{name: eth0}]")
+		return root, false
+	}
+	f.anchors = map[string]ast.Node{}
+	ast.Walk(anchorVisitor{f}, body)
+	return root.child(body, ""), true
+}
+
+// syntaxError notes the error of the parser.
+func (f *file) syntaxError(err error) {
+	at := value{file: f, place: place{line: 1, column: 1, width: 1}}
+	message := err.Error()
+	var syntax yaml.Error
+	if errors.As(err, &syntax) {
+		message = syntax.GetMessage()
+		if tk := syntax.GetToken(); tk != nil && tk.Position != nil {
+			at.place = placeOfToken(tk)
+		}
+	}
+	at.errorf("not valid YAML, %s", message)
+}
+
+// anchorVisitor gathers what aliases may name.
+type anchorVisitor struct{ file *file }
+
+func (v anchorVisitor) Visit(n ast.Node) ast.Visitor {
+	if anchor, ok := n.(*ast.AnchorNode); ok && anchor.Name != nil {
+		v.file.anchors[anchor.Name.GetToken().Value] = anchor.Value
+	}
+	return v
+}
+
+// parse builds the tree. The parser is recursive and not ours: too deep a nesting
+// is refused before it would exhaust the stack, and a panic of it is an error.
+func parse(text string) (tree *ast.File, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			tree, err = nil, fmt.Errorf("the parser gave up: %v", r)
+		}
+	}()
+	tokens := lexer.Tokenize(text)
+	if err := checkNesting(tokens); err != nil {
+		return nil, err
+	}
+	// Duplicate keys are found in fields, together with all other errors.
+	return parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
+}
+
+// The limits of checkNesting; a configuration nests seven deep.
+const (
+	maxFlowDepth   = 32  // brackets within brackets
+	maxBlockColumn = 512 // every level of indentation takes a column
+	maxPrefixes    = 32  // tokens before a value: anchors, tags, keys
+)
+
+// checkNesting bounds how deep a parser of the tokens can recurse.
+func checkNesting(tokens token.Tokens) error {
+	flow, prefixes := 0, 0
+	for _, tk := range tokens {
+		prefixes++
+		switch tk.Type {
+		case token.SequenceStartType, token.MappingStartType:
+			flow++
+		case token.SequenceEndType, token.MappingEndType:
+			flow, prefixes = max(0, flow-1), 0
+		case token.CollectEntryType, token.CommentType, token.DocumentHeaderType, token.DocumentEndType:
+			prefixes = 0
+		case token.AnchorType, token.AliasType, token.TagType, token.MappingKeyType, token.MappingValueType, token.SequenceEntryType:
+		default:
+			if tk.Prev == nil || tk.Prev.Type != token.AnchorType {
+				prefixes = 0
+			}
+		}
+		deepBlock := flow == 0 && tk.Position != nil && tk.Position.Column > maxBlockColumn &&
+			(tk.Type == token.SequenceEntryType || tk.Type == token.MappingValueType || tk.Type == token.MappingKeyType)
+		if flow > maxFlowDepth || prefixes > maxPrefixes || deepBlock {
+			return &yaml.SyntaxError{Message: "values are nested too deeply", Token: tk}
+		}
+	}
+	return nil
+}
+
+// splitLines is the text's lines without their ends.
+func splitLines(text string) []string {
+	text = strings.ReplaceAll(text, "\r\n", "\n")
+	text = strings.ReplaceAll(text, "\r", "\n")
+	return strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+}
+
+// placeOf is where a node begins. For a block of keys that is its first key.
+func placeOf(n ast.Node) place {
+	switch n := n.(type) {
+	case nil:
+		return place{line: 1, column: 1, width: 1}
+	case *ast.MappingNode:
+		if !n.IsFlowStyle && len(n.Values) > 0 {
+			return placeOf(n.Values[0].Key)
+		}
+	case *ast.MappingValueNode:
+		return placeOf(n.Key)
+	}
+	return placeOfToken(n.GetToken())
+}
+
+func placeOfToken(tk *token.Token) place {
+	if tk == nil || tk.Position == nil {
+		return place{line: 1, column: 1, width: 1}
+	}
+	text, _, _ := strings.Cut(strings.Trim(tk.Origin, " \t\r\n"), "\n")
+	width := utf8.RuneCountInString(strings.TrimRight(text, " \t\r"))
+	return place{line: max(1, tk.Position.Line), column: max(1, tk.Position.Column), width: max(1, width)}
+}
