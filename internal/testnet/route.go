@@ -37,3 +37,15 @@ func (ns *Namespace) addRoute(dst netip.Prefix, name string, kind func(*netlink.
 		return nil
 	})
 }
+
+// ReplaceRoute sends dst by a gateway, whatever route to dst there was.
+func (ns *Namespace) ReplaceRoute(dst netip.Prefix, via netip.Addr) error {
+	_, ipnet, err := parsePrefix(dst)
+	if err != nil {
+		return err
+	}
+	if err := ns.link.RouteReplace(&netlink.Route{Dst: ipnet, Gw: via.AsSlice()}); err != nil {
+		return fmt.Errorf("route %s via %s: %w", dst, via, err)
+	}
+	return nil
+}
