@@ -1,0 +1,112 @@
+package affinity
+
+import (
+	"fmt"
+	"math/bits"
+)
+
+// Attach takes over tables that an earlier process left in mem, even one that was
+// killed at any instruction. config must be the one they were formatted with. The
+// error is, or wraps, ErrUnformatted or a *MismatchError where Format would help.
+//
+// Nobody else may write to the memory: an earlier process must be dead. Attach drops
+// what was half inserted or half deleted and every entry whose server is not in
+// the directory, clears locks, and counts afresh what is counted.
+func Attach(mem []byte, config Config) (*Tables, error) {
+	lines, err := check(mem, &config)
+	if err == nil {
+		err = checkHeader(lines, &config)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("attach tables: %w", err)
+	}
+	t := newTables(lines, config)
+	for _, i := range []int{templates4, templates6, connections4, connections6} {
+		t.tables[i].recover(t.directory)
+	}
+	for _, tb := range t.tables {
+		tb.recount()
+	}
+	return t, nil
+}
+
+// recover empties every slot that has no sound entry, settles the holders, and
+// makes the bucket words anew. Templates go first: connections hold them.
+func (t *table) recover(d *directory) {
+	clearBuckets(t)
+	for n := range uint32(len(t.lines)) * t.perLine() {
+		s := t.slot(n)
+		id := s[ident].Load()
+		if id&statusMask == statusFree {
+			continue
+		}
+		e, ok := read(s, id, n, t.v6)
+		if !ok || id&statusMask != statusLive || !d.holds(e.Server()) || !t.register(n, id) {
+			s[ident].Store(freed(id))
+			continue
+		}
+		switch {
+		case t.templates == nil:
+			s[bind].Store(uint64(e.Server())) // each connection that holds it adds itself
+		case e.HasTemplate() && !t.templates.rehold(&e):
+			s[bind].Store(uint64(e.Server()))
+			s[life].Store(e.life &^ (lifeMask << lifeTemplate))
+		}
+	}
+}
+
+func clearBuckets(t *table) {
+	for i := range t.buckets {
+		t.buckets[i].Store(0)
+	}
+}
+
+// register sets the bit of slot n in its home's bucket word. It fails if no search
+// would come by, or if the key is registered already.
+func (t *table) register(n uint32, id uint64) bool {
+	k := t.key(n, id)
+	h := t.secret.hash(&k)
+	home, line := t.home(h), t.line(n)
+	d := t.distance(home, line)
+	if d < 0 {
+		return false
+	}
+	b := t.buckets[home].Load()
+	for rest := b; rest != 0; rest &= rest - 1 {
+		first := t.probe(home, bits.TrailingZeros32(rest)) * t.perLine()
+		for m := first; m < first+t.perLine(); m++ {
+			other := t.slot(m)[ident].Load()
+			if m != n && (other^id)&(identKey|statusMask) == 0 && t.key(m, other) == k && (m < n) {
+				return false
+			}
+		}
+	}
+	t.buckets[home].Store(b | 1<<d)
+	return true
+}
+
+// rehold counts a connection as a holder of its template, if that is there.
+func (t *table) rehold(conn *Entry) bool {
+	n := conn.Holders() - 1
+	if n >= uint32(len(t.lines))*t.perLine() {
+		return false
+	}
+	s := t.slot(n)
+	if s[ident].Load()&statusMask != statusLive || (s[life].Load()>>lifeOwn^conn.life>>lifeTemplate)&lifeMask != 0 {
+		return false
+	}
+	s[bind].Add(1 << bindUpper)
+	return true
+}
+
+// recount counts the entries of a recovered table.
+func (t *table) recount() {
+	for n := range uint32(len(t.lines)) * t.perLine() {
+		s := t.slot(n)
+		if s[ident].Load()&statusMask == statusLive {
+			t.attached++
+			t.account(s[bind].Load(), s[life].Load(), +1)
+		}
+	}
+	t.inserted.Store(t.attached)
+}

@@ -1,0 +1,105 @@
+package affinity
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+)
+
+const benchBatch = 64
+
+var sink uint64
+
+// fill makes n connections and returns the memory's tables.
+func fill(b *testing.B, n int, v6 bool) *Tables {
+	config := Config{Servers: 16, Connections4: uint32(n), Templates4: 1024}
+	if v6 {
+		config = Config{Servers: 16, Connections6: uint32(n), Templates6: 1024}
+	}
+	t, ids := format(b, mappedMemory(b, config), config, 8)
+	for i := range n {
+		k := clientKey(i, v6)
+		init := ConnInit{Server: ids[i%8], State: StateEstablished, Flags: Assured, Timeout: Ticks(MaxTimeout)}
+		if _, o := t.Conns.Insert(t.Conns.Hash(&k), &k, &init, 1); o != Inserted {
+			b.Fatalf("connection %d of %d: %v", i, n, o)
+		}
+	}
+	return t
+}
+
+// random returns n keys in random order of 0 to limit, from a fixed seed.
+func randomTuples(n, from, limit int, v6 bool) []Key {
+	r := rand.New(rand.NewPCG(1, 2))
+	keys := make([]Key, n)
+	for i := range keys {
+		keys[i] = clientKey(from+r.IntN(limit), v6)
+	}
+	return keys
+}
+
+// BenchmarkLookup is one lookup and refresh of a random connection, keys made and
+// hashed before in staged=false, in batches of 64 with keys, hashes and touches in staged=true.
+func BenchmarkLookup(b *testing.B) {
+	for _, flows := range []int{4096, 1 << 20} {
+		for _, family := range []string{"ipv4", "ipv6"} {
+			v6 := family == "ipv6"
+			var t *Tables
+			for _, hit := range []bool{true, false} {
+				for _, staged := range []bool{false, true} {
+					name := fmt.Sprintf("family=%s/flows=%d/hit=%v/staged=%v", family, flows, hit, staged)
+					b.Run(name, func(sub *testing.B) {
+						if t == nil {
+							t = fill(b, flows, v6)
+						}
+						benchLookup(sub, t, flows, v6, hit, staged)
+					})
+				}
+			}
+		}
+	}
+}
+
+func benchLookup(b *testing.B, t *Tables, flows int, v6, hit, staged bool) {
+	from := 0
+	if !hit {
+		from = flows
+	}
+	const n = 1 << 18
+	r := rand.New(rand.NewPCG(1, 2))
+	tuples := make([]uint32, n)
+	for i := range tuples {
+		tuples[i] = uint32(from + r.IntN(flows))
+	}
+	c := &t.Conns
+	timeout := Ticks(MaxTimeout)
+	hits := 0
+	var folded uint64
+	var keys [benchBatch]Key
+	var hashes [benchBatch]Hash
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := 0; i < b.N; i += benchBatch {
+		at := i % n
+		for j := range keys {
+			keys[j] = clientKey(int(tuples[at+j]), v6)
+			hashes[j] = c.Hash(&keys[j])
+		}
+		if staged {
+			for j := range hashes {
+				folded ^= c.Touch(hashes[j], v6)
+			}
+		}
+		for j := range keys {
+			e, ok := c.Lookup(hashes[j], &keys[j], 2)
+			if ok {
+				hits++
+				c.Update(&e, StateEstablished, Assured, 2, timeout)
+				folded ^= uint64(e.Server())
+			}
+		}
+	}
+	sink ^= folded
+	if (hits != 0) != hit {
+		b.Fatalf("%d hits", hits)
+	}
+}

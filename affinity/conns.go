@@ -1,0 +1,143 @@
+package affinity
+
+import "github.com/xlvs/xlvs/service"
+
+// Conns is the connection entries of both families. Its methods may be called
+// from any number of threads; they neither block on a reader nor allocate.
+type Conns struct {
+	v4, v6  *table
+	secret  *secret
+	servers *servers
+}
+
+// ConnInit is what a new connection begins with.
+type ConnInit struct {
+	Server service.ID
+	State  State
+	Flags  Flags
+	// Timeout is how long it lives without another packet; from Ticks.
+	Timeout Tick
+	// Template is the template through which it was scheduled. The connection holds
+	// it as long as it lives. The zero Entry is none.
+	Template Entry
+}
+
+// of returns the table of a family.
+func (c *Conns) of(v6 bool) *table {
+	if v6 {
+		return c.v6
+	}
+	return c.v4
+}
+
+// Hash returns the key's hash, good for connections and templates alike.
+func (c *Conns) Hash(k *Key) Hash { return c.secret.hash(k) }
+
+// Touch begins to load the line where the search for a key of the family starts.
+// A caller with many keys touches all of them before it looks up the first,
+// so that the waits overlap. The result has no meaning; it is to be folded into
+// something that is kept, lest the compiler drop the load.
+func (c *Conns) Touch(h Hash, v6 bool) uint64 { return c.of(v6).touch(h) }
+
+func (t *table) touch(h Hash) uint64 { return t.lines[t.home(h)][ident].Load() }
+
+// Lookup returns the key's connection, if it has one that has not expired.
+func (c *Conns) Lookup(h Hash, k *Key, now Tick) (Entry, bool) {
+	e, ok := c.of(k.v6).find(h, k)
+	return e, ok && !expired(e.life, now)
+}
+
+// Insert makes a connection unless the key has one. The outcome is Inserted,
+// Found with the entry of the one who came first, Full, or Unheld if the
+// template is gone.
+func (c *Conns) Insert(h Hash, k *Key, init *ConnInit, now Tick) (Entry, Outcome) {
+	bound := uint64(init.Server)
+	lived := makeLife(now+init.Timeout, init.State, init.Flags, 0, 0)
+	var held *Entry
+	if init.Template.Valid() && init.Template.v6 == k.v6 {
+		held = &init.Template
+		bound |= uint64(held.slot+1) << bindUpper
+		lived |= incarnation(held.ident) << lifeTemplate
+	}
+	return c.of(k.v6).insert(h, k, bound, lived, held, now)
+}
+
+// Update says that a packet of a connection came: it is now in this state, has
+// these flags beside those it had, and lives on for timeout. It writes only if
+// something changed that matters, for the expiry a second or an eighth of the
+// timeout. It reports false if the entry is gone. A connection that becomes
+// Assured makes its template so (ip_vs_control_assure_ct).
+func (c *Conns) Update(e *Entry, state State, flags Flags, now, timeout Tick) bool {
+	lag := now + timeout - Tick(e.life)
+	known := uint32(e.life >> lifeState)
+	if known&maxState == uint32(state) && uint32(flags)&^(known>>(lifeFlags-lifeState)) == 0 &&
+		int32(lag) < int32(slack(timeout)) && int32(lag) > -TicksPerSecond {
+		return true
+	}
+	return c.update(e, state, flags, now+timeout)
+}
+
+// update is the writing part of Update.
+func (c *Conns) update(e *Entry, state State, flags Flags, expiry Tick) bool {
+	word := &c.of(e.v6).slot(e.slot)[life]
+	for {
+		old := word.Load()
+		if !owns(e.ident, old) {
+			return false
+		}
+		was := Entry{life: old}
+		next := makeLife(expiry, state, flags|was.Flags(), old>>lifeOwn, old>>lifeTemplate)
+		if !word.CompareAndSwap(old, next) {
+			continue
+		}
+		c.servers.move(e.Server().Number(), was.State(), state)
+		if flags&^was.Flags()&Assured != 0 && e.HasTemplate() {
+			c.of(e.v6).templates.assure(e)
+		}
+		return true
+	}
+}
+
+// RefreshTemplate restarts the timer of the template that a connection holds, for
+// services whose templates are refreshed by packets. It reports false if there is none.
+func (c *Conns) RefreshTemplate(e *Entry, now, timeout Tick) bool {
+	if !e.HasTemplate() {
+		return false
+	}
+	return c.of(e.v6).templates.renew(e.Holders()-1, e.life>>lifeTemplate, now+timeout, slack(timeout))
+}
+
+// Delete forgets a connection, for one whose server was removed. It reports
+// false if the entry was gone already.
+func (c *Conns) Delete(e *Entry) bool {
+	return c.of(e.v6).remove(e.slot, e.ident, 0, always)
+}
+
+// assure gives the template of a connection the flag Assured.
+func (t *table) assure(conn *Entry) {
+	word := &t.slot(conn.Holders() - 1)[life]
+	for {
+		old := word.Load()
+		if (old>>lifeOwn^conn.life>>lifeTemplate)&lifeMask != 0 || assured(old) ||
+			word.CompareAndSwap(old, old|uint64(Assured)<<lifeFlags) {
+			return
+		}
+	}
+}
+
+// renew moves the expiry of the entry in slot n to expiry, if its incarnation is own and
+// the expiry is off by the slack. It reports whether that is the entry.
+func (t *table) renew(n uint32, own uint64, expiry, slack Tick) bool {
+	word := &t.slot(n)[life]
+	for {
+		old := word.Load()
+		if (old>>lifeOwn^own)&lifeMask != 0 {
+			return false
+		}
+		lag := int32(expiry - Tick(old))
+		if lag < int32(slack) && lag > -TicksPerSecond ||
+			word.CompareAndSwap(old, old&^0xffffffff|uint64(expiry)) {
+			return true
+		}
+	}
+}

@@ -1,0 +1,170 @@
+package affinity
+
+// Outcome is how an insertion ended.
+type Outcome uint8
+
+// The outcomes.
+const (
+	// Inserted: the entry is the caller's.
+	Inserted Outcome = iota
+	// Found: somebody was here first; the entry is theirs and the caller follows it.
+	Found
+	// Full: there is no room, and nothing that may be displaced.
+	Full
+	// Unheld: the template of a new connection is gone; look it up again.
+	Unheld
+)
+
+// String is the outcome's name in a metric.
+func (o Outcome) String() string {
+	return [...]string{"inserted", "found", "full", "unheld"}[o&3]
+}
+
+// insert makes an entry unless the key has a valid one. life comes without its
+// incarnation. held is the template of a connection, or nil.
+func (t *table) insert(h Hash, k *Key, bound, lived uint64, held *Entry, now Tick) (Entry, Outcome) {
+	home := t.home(h)
+	b := t.lock(home)
+	if e, ok := t.find(h, k); ok {
+		if t.valid(&e, now) || !t.removeLocked(home, &b, e.slot, e.ident, now, expired) {
+			// Not removable: it was refreshed in between, so it is valid.
+			e, _ = read(t.slot(e.slot), e.ident, e.slot, t.v6)
+			t.unlock(home, b)
+			return e, Found
+		}
+		t.expired.Add(1)
+	}
+	if held != nil && !t.templates.hold(held) {
+		t.unlock(home, b)
+		return Entry{}, Unheld
+	}
+	e, ok := t.place(home, &b, k, bound, lived, now)
+	t.unlock(home, b)
+	if !ok {
+		t.full.Add(1)
+		if held != nil {
+			t.templates.release(held.slot)
+		}
+		return Entry{}, Full
+	}
+	t.account(e.bind, e.life, +1)
+	return e, Inserted
+}
+
+// place puts a new entry into a free slot of its home's probe sequence, the
+// nearest, and makes room for it first where there is none. The caller holds
+// the home's lock and has its bits in b.
+func (t *table) place(home uint32, b *uint32, k *Key, bound, lived uint64, now Tick) (Entry, bool) {
+	if t.inserted.Add(1)-t.removed.Load() > t.capacity && !t.makeRoom(home, b, now) {
+		t.inserted.Add(-1)
+		return Entry{}, false
+	}
+	n, d, ok := t.claim(home)
+	if !ok && t.makeRoom(home, b, now) {
+		n, d, ok = t.claim(home)
+	}
+	if !ok {
+		t.inserted.Add(-1)
+		return Entry{}, false
+	}
+	s := t.slot(n)
+	id := k.ident | s[ident].Load()&incarnationMask | statusLive
+	e := Entry{bind: bound, life: lived | incarnation(id)&lifeMask<<lifeOwn, ident: id, slot: n, v6: t.v6}
+	s[address].Store(k.addr[0])
+	if t.v6 {
+		l := &t.lines[n]
+		for i := 1; i < len(k.addr); i++ {
+			l[address+i].Store(k.addr[i])
+		}
+	}
+	s[bind].Store(e.bind)
+	s[life].Store(e.life)
+	s[ident].Store(id)
+	*b |= 1 << d
+	return e, true
+}
+
+// claim takes the nearest free slot of a home's probe sequence and returns it,
+// marked busy, with its distance.
+func (t *table) claim(home uint32) (n uint32, d int, ok bool) {
+	for d := range probes {
+		first := t.probe(home, d) * t.perLine()
+		for n := first; n < first+t.perLine(); n++ {
+			word := &t.slot(n)[ident]
+			id := word.Load()
+			if id&statusMask == statusFree && word.CompareAndSwap(id, id|statusBusy) {
+				return n, d, true
+			}
+		}
+	}
+	return 0, 0, false
+}
+
+// patience is how many lines makeRoom looks through for a better victim before
+// it is content with the best so far.
+const patience = 4
+
+// makeRoom displaces one entry from the probe sequence of home, whose lock the
+// caller holds: the first expired one, or the unassured one that expires soonest
+// among the first few lines that have any.
+func (t *table) makeRoom(home uint32, b *uint32, now Tick) bool {
+	var victim Entry
+	for d := range probes {
+		first := t.probe(home, d) * t.perLine()
+		for n := first; n < first+t.perLine(); n++ {
+			e, ok := t.candidate(n)
+			switch {
+			case !ok:
+			case expired(e.life, now):
+				if t.removeFrom(home, b, &e, now, expired) {
+					t.expired.Add(1)
+					return true
+				}
+			case !assured(e.life) && (!victim.Valid() || victim.Expiry().After(e.Expiry())):
+				victim = e
+			}
+		}
+		if d%patience == patience-1 && victim.Valid() {
+			if t.removeFrom(home, b, &victim, now, displaceable) {
+				t.evicted.Add(1)
+				return true
+			}
+			victim = Entry{}
+		}
+	}
+	return victim.Valid() && t.removeFrom(home, b, &victim, now, displaceable) && t.evicted.Add(1) > 0
+}
+
+// candidate reads slot n, if it has an entry that is not kept by holders.
+func (t *table) candidate(n uint32) (Entry, bool) {
+	s := t.slot(n)
+	id := s[ident].Load()
+	if id&statusMask != statusLive {
+		return Entry{}, false
+	}
+	e, ok := read(s, id, n, t.v6)
+	return e, ok && (t.templates != nil || e.Holders() == 0)
+}
+
+// displaceable reports whether an entry may be displaced by a new one.
+func displaceable(life uint64, now Tick) bool { return !assured(life) || expired(life, now) }
+
+// removeFrom removes an entry of any home for one who holds the lock of home.
+// It does not wait for another home's lock, so two of them cannot wait for each other.
+func (t *table) removeFrom(home uint32, b *uint32, e *Entry, now Tick, due dueFunc) bool {
+	k := t.key(e.slot, e.ident)
+	if t.slot(e.slot)[ident].Load() != e.ident {
+		return false
+	}
+	theirs := t.home(t.secret.hash(&k))
+	if theirs == home {
+		return t.removeLocked(home, b, e.slot, e.ident, now, due)
+	}
+	bits, ok := t.tryLock(theirs)
+	if !ok {
+		return false
+	}
+	ok = t.removeLocked(theirs, &bits, e.slot, e.ident, now, due)
+	t.unlock(theirs, bits)
+	return ok
+}

@@ -1,0 +1,193 @@
+package affinity
+
+import "fmt"
+
+// The memory of the tables, in lines of 64 bytes:
+//
+//	line 0      magic, version, clock, and the configured number of entries of
+//	            each of the four tables and of servers, one 64-bit word each
+//	line 1, 2   the hash's secret, 11 words
+//	line 3      where the tables are: for each, in the order connections IPv4,
+//	            connections IPv6, templates IPv4, templates IPv6, a word with its
+//	            first line (low half) and its number of lines (high half), and one
+//	            with the first line of its bucket words (low half)
+//	line 4...   the server directory, one line a server (directory.go)
+//	then        the four tables: the lines of entries, then the bucket words
+//
+// All numbers are in the host's byte order; the memory never leaves it.
+//
+// An entry of an IPv4 table takes half a line, one of an IPv6 table a whole one. It
+// begins with four words that mean the same in both, an IPv6 entry goes on with the
+// rest of its addresses:
+//
+//	word  bits   meaning
+//	0 ident      63-48 source port   47-32 destination port   31-24 protocol
+//	             23-2 incarnation: how often the slot was emptied, mod 2^22
+//	             1-0 status: 0 free, 1 being filled, 2 live
+//	1 bind       31-0 the server's service.ID
+//	             63-32 a connection: slot of its template + 1, or 0
+//	                   a template: how many connections hold it, all ones: dying
+//	2 life       31-0 expiry, a Tick   35-32 State   43-36 Flags
+//	             53-44 low ten bits of the incarnation that this word belongs to
+//	             63-54 a connection: low ten bits of its template's incarnation
+//	3 address    IPv4: source (high half), destination    IPv6: source, high word
+//	4-6          IPv6: source low, destination high, destination low
+//	7            IPv6: unused, 0
+//
+// The key of a template has its client's masked address as the source, source port 0,
+// and as the rest the service; a firewall mark stands as the destination address
+// (IPv6: its low word) with protocol 0. Fragments have protocol 44, and in the ports'
+// place (IPv4) identification and protocol, or (IPv6) the identification's 32 bits.
+//
+// Finding an entry: home = hash(key) * lines >> 32. Look at the home line; then, for
+// each bit d from 1 to 30 that is set in the home's bucket word, at line
+// (home + d(d+1)/2) mod lines. An entry never moves, and bit d of the word is set
+// while an entry with that home is at distance d, so a miss usually ends at the
+// first line. Bit 31 of a bucket word is the lock of the home's writers.
+//
+// A reader loads ident (live, ports and protocol as wanted), the addresses, bind and
+// life, and ident again: if it is unchanged and life's incarnation agrees with it,
+// the words belong together. If not, the entry was deleted while it was looked at:
+// a miss. A writer under the home's lock claims a free slot by compare-and-swap (it may be
+// wanted by other homes), fills it and publishes ident last. Deletion first takes
+// life out by compare-and-swap, which fails if somebody extended it, then frees ident.
+// Everybody else changes life and bind by compare-and-swap only, and life carries the
+// incarnation, so nothing is ever written to an entry's successor.
+
+// Geometry of the tables.
+const (
+	magic   = 0x786c76732d616666 // "xlvs-aff"
+	version = 1
+	// clockMonotonic is the only clock so far: ticks of CLOCK_MONOTONIC.
+	clockMonotonic = 1
+
+	headerLines = 4
+	// probes is how many lines an entry may be at: distance 0 to 30.
+	probes = 31
+	// span is the farthest line of a probe sequence.
+	span = (probes - 1) * probes / 2
+	// minLines keeps the lines of a probe sequence distinct.
+	minLines = span + 1
+
+	// Design loads, entries by slots. Bytes by entry at these, bucket words
+	// included: IPv4 (64+4)/(2*0.6) = 56.7, IPv6 (64+4)/0.72 = 94.4. At 0.6, a line
+	// of two has room in four cases of five when it is one's home; one of one slot is
+	// that much fuller that 96 bytes suffice, and has room in every second.
+	loadPercent4 = 60
+	loadPercent6 = 72
+
+	// MaxEntries is how many entries one table may be configured for.
+	MaxEntries = 1 << 28
+)
+
+// Words of a slot, and fields in them.
+const (
+	ident = iota
+	bind
+	life
+	address
+
+	identIncarnation = 2
+	identProtocol    = 24
+	identPorts       = 32
+	statusMask       = 3
+	statusFree       = 0
+	statusBusy       = 1
+	statusLive       = 2
+	// identKey covers what of ident belongs to the key.
+	identKey = ^uint64(1<<identProtocol - 1)
+	// incarnationMask covers the incarnation, in place.
+	incarnationMask = (1<<identProtocol - 1) &^ statusMask
+
+	bindUpper = 32
+	// dying in bind's upper half: the template is being deleted, nobody may hold it.
+	dying = 0xffffffff
+
+	lifeState    = 32
+	lifeFlags    = 36
+	lifeOwn      = 44
+	lifeTemplate = 54
+	lifeMask     = 1<<10 - 1
+)
+
+// Fields of a bucket word.
+const (
+	bucketLock   = 1 << 31
+	bucketProbes = bucketLock - 1
+)
+
+// Config is the geometry of the tables. Memory formatted with one can be
+// attached to with the same only.
+type Config struct {
+	// Connections4 and Connections6 bound the connections of each family, fragments
+	// included; Templates4 and Templates6 the persistence templates. From 0 (a table
+	// that is always full) to MaxEntries.
+	Connections4, Connections6, Templates4, Templates6 uint32
+	// Servers bounds the real servers of all services together, those removed from the
+	// configuration but still referred to included. From 1 to service.MaxNumber.
+	Servers uint32
+}
+
+// section is where a table is.
+type section struct {
+	first, lines, buckets int // lines
+}
+
+// kinds of table, in the order of the sections.
+const (
+	connections4 = iota
+	connections6
+	templates4
+	templates6
+	tableCount
+)
+
+// words are the configured numbers in the header's order.
+func (c *Config) words() [tableCount + 1]uint64 {
+	return [...]uint64{uint64(c.Connections4), uint64(c.Connections6),
+		uint64(c.Templates4), uint64(c.Templates6), uint64(c.Servers)}
+}
+
+// configNames name the configured numbers, as words has them.
+var configNames = [...]string{"IPv4 connections", "IPv6 connections", "IPv4 templates", "IPv6 templates", "servers"}
+
+// validate refuses numbers out of range.
+func (c *Config) validate() error {
+	for i, n := range c.words() {
+		limit := uint64(MaxEntries)
+		if i == tableCount {
+			limit = maxServers
+			if n == 0 {
+				return fmt.Errorf("room for 0 servers: configure at least 1")
+			}
+		}
+		if n > limit {
+			return fmt.Errorf("room for %d %s: the limit is %d", n, configNames[i], limit)
+		}
+	}
+	return nil
+}
+
+// layout returns where each table is, and how many lines there are in all.
+func (c *Config) layout() (sections [tableCount]section, lines int) {
+	lines = headerLines + int(c.Servers)
+	numbers := c.words()
+	for i := range sections {
+		slots, load := 2, loadPercent4
+		if i == connections6 || i == templates6 {
+			slots, load = 1, loadPercent6
+		}
+		perLine := slots * load
+		s := section{first: lines, lines: max(minLines, (int(numbers[i])*100+perLine-1)/perLine)}
+		s.buckets = s.first + s.lines
+		lines = s.buckets + (s.lines*4+lineBytes-1)/lineBytes
+		sections[i] = s
+	}
+	return sections, lines
+}
+
+// Size returns how many bytes of memory the tables take, a multiple of 64.
+func (c Config) Size() int {
+	_, lines := c.layout()
+	return lines * lineBytes
+}

@@ -1,0 +1,102 @@
+package affinity
+
+import (
+	"sync/atomic"
+
+	"github.com/xlvs/xlvs/service"
+)
+
+// servers is what the tables know of the real servers, by number, in the
+// memory of the process: it is counted afresh on attaching.
+type servers struct {
+	count []service.Counts
+	// thresholds are upper<<32 | lower; 0 is none.
+	thresholds []atomic.Uint64
+}
+
+func newServers(n uint32) *servers {
+	return &servers{count: make([]service.Counts, n+1), thresholds: make([]atomic.Uint64, n+1)}
+}
+
+// counts returns a server's counts; those of number 0, which is no server, for a
+// number that does not exist.
+func (s *servers) counts(number uint32) *service.Counts {
+	if number >= uint32(len(s.count)) {
+		number = 0
+	}
+	return &s.count[number]
+}
+
+// account adds a connection in a state to a server's counts, or takes it away,
+// and keeps the overload flag: bound by +1, unbound by -1.
+func (s *servers) account(number uint32, state State, by int64) {
+	if state == StateFragment {
+		return
+	}
+	c := s.counts(number)
+	if state.Active() {
+		c.Active.Add(by)
+	} else {
+		c.Inactive.Add(by)
+	}
+	s.judge(number)
+}
+
+// move tells a server that a connection changed its state.
+func (s *servers) move(number uint32, from, to State) {
+	if from.Active() == to.Active() || from == StateFragment || to == StateFragment {
+		return
+	}
+	c := s.counts(number)
+	if to.Active() {
+		c.Active.Add(1)
+		c.Inactive.Add(-1)
+	} else {
+		c.Inactive.Add(1)
+		c.Active.Add(-1)
+	}
+}
+
+// judge sets or clears a server's overload flag (ip_vs_bind_dest,
+// ip_vs_unbind_dest): set when active and inactive connections reach the upper
+// threshold; cleared when they fall below the lower one, or below three quarters of
+// the upper one if there is no lower.
+func (s *servers) judge(number uint32) {
+	if number >= uint32(len(s.thresholds)) {
+		return
+	}
+	bounds := s.thresholds[number].Load()
+	upper, lower := int64(bounds>>32), int64(bounds&0xffffffff)
+	if upper == 0 {
+		return
+	}
+	c := &s.count[number]
+	total := c.Active.Load() + c.Inactive.Load()
+	switch {
+	case total >= upper:
+		if !c.Overloaded.Load() {
+			c.Overloaded.Store(true)
+		}
+	case c.Overloaded.Load() && (lower != 0 && total < lower || lower == 0 && total*4 < upper*3):
+		c.Overloaded.Store(false)
+	}
+}
+
+// Counts returns the counts of the server with a number, which are shared by
+// all versions of that server.
+func (t *Tables) Counts(number uint32) *service.Counts { return t.servers.counts(number) }
+
+// SetThresholds bounds a server's connections (ipvsadm -x and -y; 0 is none). A
+// change clears the overload flag, and the new thresholds decide at once. The
+// caller has checked that lower is not above upper.
+func (t *Tables) SetThresholds(number, upper, lower uint32) {
+	if number >= uint32(len(t.servers.thresholds)) {
+		return
+	}
+	bounds := uint64(upper)<<32 | uint64(lower)
+	if t.servers.thresholds[number].Swap(bounds) == bounds {
+		return
+	}
+	t.servers.counts(number).Overloaded.Store(false)
+	t.servers.judge(number)
+}

@@ -1,0 +1,230 @@
+package affinity
+
+import (
+	"math/bits"
+	"runtime"
+	"sync/atomic"
+
+	"github.com/xlvs/xlvs/service"
+)
+
+// slot is the four words that begin an entry of either family.
+type slot = [4]atomic.Uint64
+
+// table is one of the four tables over its part of the memory. layout.go says
+// how it is searched and changed.
+type table struct {
+	// Constant.
+	lines    []line
+	buckets  []atomic.Uint32 // one a line
+	secret   *secret
+	servers  *servers
+	capacity int64
+	v6       bool
+	// templates is the table of the connections' templates; nil in a table of templates.
+	templates *table
+
+	_ [lineBytes]byte
+
+	// Written on insertion and deletion. inserted counts what Attach found, too;
+	// inserted - removed are live.
+	inserted atomic.Int64
+	_        [lineBytes - 8]byte
+	removed  atomic.Int64
+	expired  atomic.Uint64 // of removed, those whose time was over
+	evicted  atomic.Uint64 // of removed, those displaced before their time
+	full     atomic.Uint64 // insertions refused
+	attached int64         // of inserted, those that Attach found; constant
+	_        [lineBytes - 40]byte
+}
+
+// home returns the line where the search for a key begins.
+func (t *table) home(h Hash) uint32 { return uint32(uint64(h) * uint64(len(t.lines)) >> 32) }
+
+// probe returns the line at distance d from home.
+func (t *table) probe(home uint32, d int) uint32 {
+	i := home + uint32(d*(d+1)/2)
+	if i >= uint32(len(t.lines)) {
+		i -= uint32(len(t.lines))
+	}
+	return i
+}
+
+// distances inverts d(d+1)/2; other offsets are not reached by a probe.
+var distances = func() (table [span + 1]int8) {
+	for i := range table {
+		table[i] = -1
+	}
+	for d := range probes {
+		table[d*(d+1)/2] = int8(d)
+	}
+	return table
+}()
+
+// distance inverts probe; it is -1 if no probe from home reaches the line.
+func (t *table) distance(home, line uint32) int {
+	offset := int(line) - int(home)
+	if offset < 0 {
+		offset += len(t.lines)
+	}
+	if offset > span {
+		return -1
+	}
+	return int(distances[offset])
+}
+
+// perLine is how many slots a line has.
+func (t *table) perLine() uint32 {
+	if t.v6 {
+		return 1
+	}
+	return 2
+}
+
+// slot returns the slot of a number.
+func (t *table) slot(n uint32) *slot {
+	if t.v6 {
+		return (*slot)(t.lines[n][:4])
+	}
+	half := n & 1 * 4
+	return (*slot)(t.lines[n>>1][half : half+4])
+}
+
+// line returns the line that a slot is in.
+func (t *table) line(n uint32) uint32 { return n / t.perLine() }
+
+// key reads the key of slot n, whose ident word the caller has read. The
+// caller checks ident again afterwards, if the slot may have changed.
+func (t *table) key(n uint32, ident uint64) Key {
+	k := Key{ident: ident & identKey, v6: t.v6}
+	if !t.v6 {
+		k.addr[0] = t.slot(n)[address].Load()
+		return k
+	}
+	l := &t.lines[n]
+	for i := range k.addr {
+		k.addr[i] = l[address+i].Load()
+	}
+	return k
+}
+
+// find returns the entry of a key, whatever its life says. It is a miss if the
+// entry is deleted while find looks at it.
+func (t *table) find(h Hash, k *Key) (Entry, bool) {
+	if t.v6 {
+		return t.find6(h, k)
+	}
+	return t.find4(h, k)
+}
+
+// find4 is find for IPv4.
+func (t *table) find4(h Hash, k *Key) (Entry, bool) {
+	home := t.home(h)
+	l := &t.lines[home]
+	want := k.ident | statusLive
+	if id := l[ident].Load(); (id^want)&(identKey|statusMask) == 0 && l[address].Load() == k.addr[0] {
+		return read((*slot)(l[:4]), id, home*2, false)
+	}
+	if id := l[4+ident].Load(); (id^want)&(identKey|statusMask) == 0 && l[4+address].Load() == k.addr[0] {
+		return read((*slot)(l[4:]), id, home*2+1, false)
+	}
+	if b := t.buckets[home].Load() & (bucketProbes - 1); b != 0 {
+		return t.findAway4(home, b, k)
+	}
+	return Entry{}, false
+}
+
+// findAway4 looks at the lines away from home that the bucket word names.
+func (t *table) findAway4(home, b uint32, k *Key) (Entry, bool) {
+	want := k.ident | statusLive
+	for ; b != 0; b &= b - 1 {
+		at := t.probe(home, bits.TrailingZeros32(b))
+		l := &t.lines[at]
+		if id := l[ident].Load(); (id^want)&(identKey|statusMask) == 0 && l[address].Load() == k.addr[0] {
+			return read((*slot)(l[:4]), id, at*2, false)
+		}
+		if id := l[4+ident].Load(); (id^want)&(identKey|statusMask) == 0 && l[4+address].Load() == k.addr[0] {
+			return read((*slot)(l[4:]), id, at*2+1, false)
+		}
+	}
+	return Entry{}, false
+}
+
+// find6 is find for IPv6.
+func (t *table) find6(h Hash, k *Key) (Entry, bool) {
+	home := t.home(h)
+	l := &t.lines[home]
+	if id := l[ident].Load(); match6(l, id, k) {
+		return read((*slot)(l[:4]), id, home, true)
+	}
+	for b := t.buckets[home].Load() & (bucketProbes - 1); b != 0; b &= b - 1 {
+		at := t.probe(home, bits.TrailingZeros32(b))
+		l := &t.lines[at]
+		if id := l[ident].Load(); match6(l, id, k) {
+			return read((*slot)(l[:4]), id, at, true)
+		}
+	}
+	return Entry{}, false
+}
+
+// match6 reports whether an IPv6 line, whose ident word is id, is the key's.
+func match6(l *line, id uint64, k *Key) bool {
+	return (id^(k.ident|statusLive))&(identKey|statusMask) == 0 &&
+		l[address].Load() == k.addr[0] && l[address+1].Load() == k.addr[1] &&
+		l[address+2].Load() == k.addr[2] && l[address+3].Load() == k.addr[3]
+}
+
+// read copies a slot whose ident word was id, and fails if it is no longer.
+func read(s *slot, id uint64, n uint32, v6 bool) (Entry, bool) {
+	e := Entry{bind: s[bind].Load(), life: s[life].Load(), ident: id, slot: n, v6: v6}
+	return e, s[ident].Load() == id && owns(id, e.life)
+}
+
+// lock takes the writers' lock of a home and returns its probe bits. The
+// holder never blocks, so the wait is some tens of nanoseconds, unless the
+// holder's thread lost its processor.
+func (t *table) lock(home uint32) uint32 {
+	b := &t.buckets[home]
+	for spins := 1; ; spins++ {
+		v := b.Load()
+		if v&bucketLock == 0 && b.CompareAndSwap(v, v|bucketLock) {
+			return v
+		}
+		if spins%64 == 0 {
+			runtime.Gosched()
+		}
+	}
+}
+
+// tryLock is lock that gives up.
+func (t *table) tryLock(home uint32) (uint32, bool) {
+	b := &t.buckets[home]
+	v := b.Load()
+	return v, v&bucketLock == 0 && b.CompareAndSwap(v, v|bucketLock)
+}
+
+// unlock sets a home's probe bits and gives its lock up.
+func (t *table) unlock(home, b uint32) { t.buckets[home].Store(b) }
+
+// live is how many entries there are.
+func (t *table) live() int64 { return t.inserted.Load() - t.removed.Load() }
+
+// valid reports whether an entry counts as there: not expired, or a template
+// that is held.
+func (t *table) valid(e *Entry, now Tick) bool {
+	if t.templates != nil {
+		return !expired(e.life, now)
+	}
+	holders := e.Holders()
+	return holders != dying && (holders != 0 || !expired(e.life, now))
+}
+
+// account tells the server of a new or deleted entry, by +1 or -1.
+func (t *table) account(bound, life uint64, by int64) {
+	number := service.ID(bound).Number()
+	if t.templates == nil {
+		t.servers.counts(number).Persistent.Add(by)
+		return
+	}
+	t.servers.account(number, State(life>>lifeState&maxState), by)
+}
