@@ -116,8 +116,7 @@ type Match struct {
 type Service struct {
 	Key       service.Key
 	Name      string // for people, may be empty
-	Scheduler string // IPVS name
-	Flags     []string
+	Scheduler Scheduler
 	Method    service.ForwardingMethod
 	// Persistence counts if Persistent is set; otherwise it is zero.
 	Persistent  bool

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"math/bits"
 	"net/netip"
 	"strings"
 	"time"
@@ -71,10 +70,4 @@ func dotted(mask uint32) packet.Addr {
 // mask6 is the mask of an IPv6 prefix length.
 func mask6(length int) packet.Addr {
 	return packet.Addr{Hi: ^(^uint64(0) >> min(64, length)), Lo: ^(^uint64(0) >> max(0, length-64))}
-}
-
-// maskLength is the prefix length of a mask, if it is one.
-func maskLength(m packet.Addr) (int, bool) {
-	n := bits.OnesCount64(m.Hi) + bits.OnesCount64(m.Lo)
-	return n, m == mask6(n)
 }

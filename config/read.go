@@ -87,8 +87,8 @@ func readRings(v value) Rings {
 	if r.TransmitBudget > r.TX {
 		f.at("transmit_budget").errorf("transmit_budget %d is more than the %d descriptors of the TX ring: lower it, or raise tx", r.TransmitBudget, r.TX)
 	}
-	if need := r.Fill + r.TX; r.Frames < need && !f.absent() {
-		f.at("frames").errorf("frames %d do not fill the rings: write %d (fill %d + tx %d) or more, or make the rings smaller", r.Frames, need, r.Fill, r.TX)
+	if need := r.Fill + r.TX + r.Batch; r.Frames < need {
+		f.at("frames").errorf("%d frames do not fill the rings: write frames: %d (fill %d + tx %d + batch %d) or more, or make the rings smaller", r.Frames, need, r.Fill, r.TX, r.Batch)
 	}
 	if r.Batch > min(r.RX, r.TX) {
 		f.at("batch").errorf("batch %d is more than a ring holds: write at most %d", r.Batch, min(r.RX, r.TX))
@@ -116,7 +116,7 @@ func readSteering(v value) Steering {
 
 func readTables(v value) Tables {
 	f := v.fields("tables", "connections", "connections6", "templates", "templates6", "servers")
-	const smallest, largest = 1024, 1 << 28
+	const smallest, largest = 64, 1 << 28
 	return Tables{
 		Connections:  int(f.number("connections", 1<<20, smallest, largest)),
 		Connections6: int(f.number("connections6", 1<<18, smallest, largest)),

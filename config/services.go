@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 
 	"github.com/xlvs/xlvs/packet"
@@ -44,7 +43,7 @@ func readServices(v value, def defaults, marks *markRules) *serviceList {
 // read reads one service of the file, which may be two of ours.
 func (l *serviceList) read(v value, def defaults, marks *markRules) {
 	f := v.fields("a service", "name", "fwmark", "family", "address", "protocol", "port",
-		"scheduler", "flags", "forward", "persistence", "one_packet", "timeouts", "servers",
+		"scheduler", "flags", keyIndex, keyExpiration, keyCache, "forward", "persistence", "one_packet", "timeouts", "servers",
 		"expire_quiescent", "expire_nodest", "sloppy", "persistent_thresholds")
 	if f.absent() {
 		return
@@ -55,8 +54,7 @@ func (l *serviceList) read(v value, def defaults, marks *markRules) {
 	}
 	s.Name = f.label("name")
 	s.Key = f.key()
-	s.Scheduler = f.word("scheduler", def.scheduler, schedulerNames...)
-	s.Flags = f.at("flags").schedulerFlags(s.Scheduler)
+	s.Scheduler = f.scheduler(def.scheduler)
 	f.forward()
 	s.Persistent = f.has("persistence")
 	if s.Persistent {
@@ -160,26 +158,6 @@ func (f fields) label(key string) string {
 		return ""
 	}
 	return s
-}
-
-// schedulerFlags reads flags of the named scheduler.
-func (v value) schedulerFlags(scheduler string) []string {
-	var all []string
-	legal := schedulerFlags[scheduler]
-	for _, item := range v.items() {
-		s, ok := item.text()
-		switch {
-		case !ok:
-		case len(legal) == 0:
-			item.errorf("scheduler %s has no flags: remove %s", scheduler, quote(s))
-		case !slices.Contains(legal, s):
-			item.errorf("scheduler %s has no flag %s: write %s", scheduler, quote(s), strings.Join(legal, " or "))
-		default:
-			all = append(all, s)
-		}
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
 }
 
 // families is the service once for each family that it has servers of. A
