@@ -1,0 +1,143 @@
+package dataplane
+
+import (
+	"github.com/xlvs/xlvs/affinity"
+	"github.com/xlvs/xlvs/packet"
+	"github.com/xlvs/xlvs/service"
+)
+
+// ftpData is the port that an active FTP session's data connections come from.
+const ftpData = 20
+
+// ftpControl is the port of FTP's control connections.
+const ftpControl = 21
+
+// schedule gives a packet without a connection entry a server: by the client's
+// persistence template if the service has persistence, by the service's
+// scheduler otherwise (ip_vs_schedule, ip_vs_sched_persist).
+func (f *Forwarder) schedule(i int, frame []byte) Verdict {
+	p := &f.parsed[i]
+	mark := uint32(f.snapshot.Marks.Match(p, f.ifindex))
+	svc := f.snapshot.Services.Lookup(mark, &p.Tuple)
+	if svc == nil {
+		return Verdict{Reason: NoService}
+	}
+	state, ok := opens(p, svc.Sloppy)
+	if !ok {
+		return Verdict{Reason: NoConnection}
+	}
+	if p.Tuple.SrcPort == ftpData {
+		return Verdict{Reason: FTPDataSource}
+	}
+	var s *server
+	var template affinity.Entry
+	if svc.Persistent {
+		s, template = f.persistent(svc, &p.Tuple)
+	} else {
+		s = f.pick(svc, &p.Tuple)
+	}
+	if s == nil {
+		return Verdict{Reason: NoServer}
+	}
+	if svc.OnePacket && p.Tuple.Protocol == packet.UDP {
+		f.counters.opened(s.id.Number())
+		return f.direct(s, p, frame)
+	}
+	return f.open(i, s, state, &template, frame)
+}
+
+// open makes the connection's entry and forwards its first packet. If another
+// worker was faster, its entry counts.
+func (f *Forwarder) open(i int, s *server, state affinity.State, template *affinity.Entry, frame []byte) Verdict {
+	p := &f.parsed[i]
+	f.init = affinity.ConnInit{Server: s.id, State: state, Timeout: s.svc.timeouts[state], Template: *template}
+	entry, outcome := f.tables.Conns.Insert(f.hashes[i], &f.keys[i], &f.init, f.now)
+	switch outcome {
+	case affinity.Full:
+		return Verdict{Reason: TableFull}
+	case affinity.Unheld: // the template ended this moment: a new one would have the same server as likely as not
+		return f.open(i, s, state, &affinity.Entry{}, frame)
+	case affinity.Found:
+		if s = f.snapshot.lookup(entry.Server()); s == nil {
+			return Verdict{Reason: ServerGone}
+		}
+	case affinity.Inserted:
+		f.counters.opened(s.id.Number())
+	}
+	return f.direct(s, p, frame)
+}
+
+// pick asks the service's scheduler.
+func (f *Forwarder) pick(svc *service.VirtualService, t *packet.Tuple) *server {
+	f.request.Tuple = *t
+	f.request.Now = uint32(f.now / affinity.TicksPerSecond)
+	real := svc.Scheduler.Schedule(&f.request)
+	if real == nil {
+		return nil
+	}
+	return f.snapshot.lookup(real.ID)
+}
+
+// persistent finds the server that the client's template names, or schedules
+// the client and makes one.
+func (f *Forwarder) persistent(svc *service.VirtualService, t *packet.Tuple) (*server, affinity.Entry) {
+	key := templateKey(svc, t)
+	hash := f.tables.Templates.Hash(&key)
+	template, found := f.tables.Templates.Lookup(hash, &key, f.now)
+	if found {
+		if s := f.snapshot.lookup(template.Server()); s != nil && honours(svc, s) {
+			if svc.Persistence.Refresh == service.RefreshConnection {
+				f.tables.Templates.Refresh(&template, f.now, s.svc.template)
+			}
+			return s, template
+		}
+	}
+	s := f.pick(svc, t)
+	if s == nil {
+		return nil, affinity.Entry{}
+	}
+	if found {
+		template, _ = f.tables.Templates.Rebind(template, s.id)
+		if template.Valid() {
+			f.tables.Templates.Refresh(&template, f.now, s.svc.template)
+		}
+	} else {
+		template, _ = f.tables.Templates.Insert(hash, &key, s.id, 0, f.now, s.svc.template)
+	}
+	if !template.Valid() { // no room, or gone this moment: the connection does without
+		return s, affinity.Entry{}
+	}
+	// Another worker may have been faster: then its choice counts.
+	if now := f.snapshot.lookup(template.Server()); now != nil {
+		return now, template
+	}
+	return s, affinity.Entry{}
+}
+
+// honours tells whether a template of server s still counts
+// (ip_vs_check_template).
+func honours(svc *service.VirtualService, s *server) bool {
+	if svc.ExpireQuiescent && s.real.Weight == 0 {
+		return false
+	}
+	return !svc.PersistentThresholds || !s.real.Counts.Overloaded.Load()
+}
+
+// templateKey is the key of the client's template (ip_vs_sched_persist): under a
+// firewall mark one for all addresses, ports and protocols; otherwise one for a
+// protocol and port, or for all ports of a service of port 0 or of FTP.
+func templateKey(svc *service.VirtualService, t *packet.Tuple) affinity.Key {
+	mask := &svc.Persistence.Mask
+	if !t.Src.Is4() {
+		mask = &svc.Persistence.Mask6
+	}
+	client := t.Src.And(*mask)
+	if svc.Key.Mark != 0 {
+		return affinity.MarkKey(client, svc.Key.Mark)
+	}
+	port := t.DstPort
+	if svc.Key.Port == 0 || svc.Key.Port == ftpControl {
+		port = 0
+	}
+	return affinity.TemplateKey(client, t.Protocol, t.Dst, port)
+}

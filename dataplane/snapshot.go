@@ -1,0 +1,115 @@
+package dataplane
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/xlvs/xlvs/affinity"
+	"github.com/xlvs/xlvs/marks"
+	"github.com/xlvs/xlvs/service"
+)
+
+// NoPort is the port of a real server whose next hop is not known.
+const NoPort = 0xff
+
+// Snapshot is everything that the packet path reads of the configuration and
+// of the network. It is immutable once published.
+type Snapshot struct {
+	Marks    *marks.Rules
+	Services *service.Table
+	// servers by number; number 0 is nobody.
+	servers []server
+	// Generation counts the snapshots, for logs and listings.
+	Generation uint64
+}
+
+// server is what it takes to forward a packet to a real server: one cache line.
+type server struct {
+	id   service.ID // as the tables must name it; 0 where no server has the number
+	port uint8      // index of the interface to send by; NoPort
+	macs [12]byte   // destination and source, as they lie in a frame
+	real *service.RealServer
+	svc  *virtual
+}
+
+// virtual is a service with its times in ticks.
+type virtual struct {
+	*service.VirtualService
+	timeouts [states]affinity.Tick // by connection state
+	template affinity.Tick
+}
+
+// Hop is where a real server is on the network.
+type Hop struct {
+	Port uint8 // index of the interface among the workers' ports
+	Next service.NextHop
+}
+
+// NewSnapshot makes a snapshot of the services. Server numbers are at most
+// capacity; hops has the servers whose next hop is known.
+func NewSnapshot(rules *marks.Rules, table *service.Table, capacity int, hops map[service.ID]Hop, generation uint64) *Snapshot {
+	s := &Snapshot{Marks: rules, Services: table, servers: make([]server, capacity+1), Generation: generation}
+	for _, vs := range table.All() {
+		v := newVirtual(vs)
+		for _, real := range vs.Servers {
+			entry := server{id: real.ID, port: NoPort, real: real, svc: v}
+			if hop, ok := hops[real.ID]; ok {
+				entry.port = hop.Port
+				copy(entry.macs[:6], hop.Next.Dst[:])
+				copy(entry.macs[6:], hop.Next.Src[:])
+			}
+			s.servers[real.ID.Number()] = entry
+		}
+	}
+	return s
+}
+
+func newVirtual(vs *service.VirtualService) *virtual {
+	v := &virtual{VirtualService: vs, template: affinity.Ticks(vs.Persistence.Timeout)}
+	t := &vs.Timeouts
+	for state, d := range map[affinity.State]time.Duration{
+		affinity.StateSynRecv:         t.SynRecv,
+		affinity.StateEstablished:     t.Established,
+		affinity.StateFinWait:         t.FinWait,
+		affinity.StateClose:           t.Close,
+		affinity.StateUDP:             t.UDP,
+		affinity.StateSCTPInit:        t.SCTPInit,
+		affinity.StateSCTPEstablished: t.SCTPEstablished,
+		affinity.StateSCTPShutdown:    t.SCTPShutdown,
+		affinity.StateSCTPClosed:      t.SCTPClosed,
+		affinity.StateFragment:        t.Fragment,
+	} {
+		v.timeouts[state] = affinity.Ticks(d)
+	}
+	return v
+}
+
+// lookup finds the server that a table entry names, nil if it is gone.
+func (s *Snapshot) lookup(id service.ID) *server {
+	n := id.Number()
+	if int(n) >= len(s.servers) || s.servers[n].id != id || id == 0 {
+		return nil
+	}
+	return &s.servers[n]
+}
+
+// Plane is what all workers share: the tables and the current snapshot.
+type Plane struct {
+	Tables   *affinity.Tables
+	servers  int // the highest server number there may be
+	snapshot atomic.Pointer[Snapshot]
+}
+
+// NewPlane returns a plane with its first snapshot. Server numbers are at most
+// servers, in every snapshot.
+func NewPlane(tables *affinity.Tables, servers int, first *Snapshot) *Plane {
+	p := &Plane{Tables: tables, servers: servers}
+	p.Publish(first)
+	return p
+}
+
+// Publish makes s the snapshot of every batch that starts from now on.
+func (p *Plane) Publish(s *Snapshot) { p.snapshot.Store(s) }
+
+// Snapshot is the current one.
+func (p *Plane) Snapshot() *Snapshot { return p.snapshot.Load() }

@@ -1,0 +1,58 @@
+package dataplane
+
+// Verdict says what to do with a frame: forward it out of a port, or drop it
+// for a reason.
+type Verdict struct {
+	// Reason is Forwarded, or why the frame is dropped.
+	Reason Reason
+	// Port is the index of the interface to send by; valid if Reason is Forwarded.
+	Port uint8
+}
+
+// Reason is why a frame left the way it did. Each has a counter of its name.
+type Reason uint8
+
+// The reasons. Those of malformed packets follow MalformedBase, one for each
+// packet.Malformed.
+const (
+	// Forwarded: the frame goes to a real server.
+	Forwarded Reason = iota
+	// NotBalanced: not TCP, UDP or SCTP, nor an ICMP error about them.
+	NotBalanced
+	// NoService: no virtual service claims the packet.
+	NoService
+	// NoConnection: neither of a known connection nor able to open one (TCP
+	// without SYN, SCTP without INIT).
+	NoConnection
+	// NoServer: the scheduler has no real server for a new client.
+	NoServer
+	// ServerGone: the connection's real server was removed from the service.
+	ServerGone
+	// TableFull: the connection table has no room that it may make.
+	TableFull
+	// NeighbourUnresolved: the real server's MAC address is not known (yet).
+	NeighbourUnresolved
+	// NoEgress: this worker has no working socket on the interface to send by.
+	NoEgress
+	// FragmentUnknown: a later fragment whose first one was not seen.
+	FragmentUnknown
+	// ErrorUnknown: an ICMP error about no known connection.
+	ErrorUnknown
+	// FTPDataSource: a new connection from port 20, which IPVS never schedules
+	// (ip_vs_core.c, ip_vs_schedule: it belongs to an active FTP session).
+	FTPDataSource
+	// TransmitFull: the transmit ring had no room.
+	TransmitFull
+	// TransmitFailed: the socket refused the frame (it went down).
+	TransmitFailed
+
+	// MalformedBase plus a packet.Malformed is the reason of a packet that its
+	// headers contradict.
+	MalformedBase
+)
+
+var reasonNames = [MalformedBase]string{
+	"forwarded", "not_balanced", "no_service", "no_connection", "no_server", "server_gone",
+	"table_full", "neighbour_unresolved", "no_egress", "fragment_unknown", "error_unknown",
+	"ftp_data_source", "transmit_full", "transmit_failed",
+}

@@ -1,0 +1,318 @@
+package dataplane
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/xlvs/xlvs/affinity"
+	"github.com/xlvs/xlvs/ring"
+)
+
+// publishEvery is how many full batches a worker may go on before it makes its
+// counts visible; an idle worker does so at once.
+const publishEvery = 32
+
+// spinRounds is how many empty rounds a worker makes after a full batch before
+// it sleeps: the next batch is likely on its way.
+const spinRounds = 50
+
+// Failure tells that a worker's socket on a port is gone: the interface went
+// down or away, or its queues changed. The port has no socket from then on.
+type Failure struct {
+	Worker *Worker
+	Port   int
+	Err    error
+}
+
+// WorkerConfig is what a worker needs.
+type WorkerConfig struct {
+	Queue    uint32 // the queue index it serves on every port
+	CPU      int    // the CPU it is pinned to, -1 for none
+	Batch    int    // frames a batch, 1 to MaxBatch
+	Spin     bool   // look for more frames after a full batch before sleeping
+	Ports    int    // how many ports there are
+	Frames   ring.UMEMConfig
+	Failures chan<- Failure // a failure is lost when it is full: make it hold one a port and worker
+	Now      func() affinity.Tick
+}
+
+// Worker carries frames between the sockets of one queue index on every port.
+// It runs on a thread of its own and is the only user of its UMEM and sockets;
+// others reach it by Do.
+type Worker struct {
+	// constant
+	config    WorkerConfig
+	forwarder *Forwarder
+	waiter    *ring.Waiter
+
+	// owned by the worker's thread
+	umem     *ring.UMEM
+	ports    []port
+	sockets  []*ring.Socket // those that are not nil, for the waiter
+	descs    []ring.Desc
+	frames   [][]byte
+	verdicts []Verdict
+
+	// shared
+	mail    chan func()
+	stopped atomic.Bool
+	done    chan struct{}
+}
+
+// port is one interface as one worker uses it.
+type port struct {
+	index  int          // of the interface
+	socket *ring.Socket // nil while it has none
+	out    []ring.Desc  // frames of this batch to send by it
+}
+
+// NewWorker makes a worker with no sockets; see Open.
+func NewWorker(plane *Plane, config WorkerConfig) (*Worker, error) {
+	umem, err := ring.NewUMEM(config.Frames)
+	if err != nil {
+		return nil, fmt.Errorf("worker of queue %d: %w", config.Queue, err)
+	}
+	waiter, err := ring.NewWaiter(umem)
+	if err != nil {
+		umem.Close()
+		return nil, fmt.Errorf("worker of queue %d: %w", config.Queue, err)
+	}
+	w := &Worker{
+		config:    config,
+		forwarder: NewForwarder(plane),
+		waiter:    waiter,
+		umem:      umem,
+		ports:     make([]port, config.Ports),
+		descs:     make([]ring.Desc, config.Batch),
+		frames:    make([][]byte, config.Batch),
+		verdicts:  make([]Verdict, config.Batch),
+		mail:      make(chan func(), 16),
+		done:      make(chan struct{}),
+	}
+	for i := range w.ports {
+		w.ports[i].out = make([]ring.Desc, 0, config.Batch)
+	}
+	return w, nil
+}
+
+// Queue is the queue index that the worker serves.
+func (w *Worker) Queue() uint32 { return w.config.Queue }
+
+// Forwarder is the worker's, for its counters.
+func (w *Worker) Forwarder() *Forwarder { return w.forwarder }
+
+// Run carries frames until Stop. It pins its thread, and gives it back to
+// nobody: the thread ends with it.
+func (w *Worker) Run() error {
+	defer close(w.done)
+	runtime.LockOSThread()
+	if w.config.CPU >= 0 {
+		var set unix.CPUSet
+		set.Set(w.config.CPU)
+		if err := unix.SchedSetaffinity(0, &set); err != nil {
+			return fmt.Errorf("pin worker of queue %d to cpu %d: %w", w.config.Queue, w.config.CPU, err)
+		}
+	}
+	w.loop()
+	return w.close()
+}
+
+// loop is the life of a worker: rounds of one batch a port, and sleep when
+// there is nothing to do.
+func (w *Worker) loop() {
+	idle, rounds := 0, 0
+	for !w.stopped.Load() {
+		w.readMail()
+		n := w.round()
+		switch rounds++; {
+		case n >= w.config.Batch && w.config.Spin:
+			idle = 0
+		case n == 0 && idle < spinRounds:
+			idle++
+		case n == 0:
+			w.forwarder.Publish()
+			w.sleep()
+		default: // less than a full batch: the next one is not here yet
+			idle = spinRounds
+		}
+		if rounds >= publishEvery {
+			w.forwarder.Publish()
+			rounds = 0
+		}
+	}
+}
+
+// maxSleep bounds a sleep, so that a lost wake-up costs little.
+const maxSleep = time.Second
+
+// sleep waits for a frame, for room to send, or for Do.
+func (w *Worker) sleep() {
+	w.flush()
+	if err := w.waiter.Wait(w.sockets, maxSleep); err != nil {
+		// Out of memory or descriptors, which others cause and end.
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// flush hands what was sent to the kernel and gives it frames to receive into;
+// a socket that is dead is given up.
+func (w *Worker) flush() {
+	for i := range w.ports {
+		if s := w.ports[i].socket; s != nil {
+			if err := s.Flush(); err != nil {
+				w.fail(i, err)
+			}
+		}
+	}
+}
+
+// round takes one batch from every port and returns how many frames there were.
+func (w *Worker) round() int {
+	total := 0
+	now := w.config.Now()
+	for i := range w.ports {
+		s := w.ports[i].socket
+		if s == nil {
+			continue
+		}
+		n := s.Receive(w.descs)
+		if n > 0 {
+			w.batch(i, w.descs[:n], now)
+			total += n
+		}
+	}
+	if total > 0 {
+		w.flush()
+	}
+	return total
+}
+
+// batch decides on the frames that came in by a port and hands each of them on:
+// to a transmit ring or back to the free ones.
+func (w *Worker) batch(in int, descs []ring.Desc, now affinity.Tick) {
+	frames, verdicts := w.frames[:len(descs)], w.verdicts[:len(descs)]
+	for i, d := range descs {
+		frames[i] = w.umem.Bytes(d)
+	}
+	w.forwarder.Forward(frames, w.ports[in].index, now, verdicts)
+	for i, v := range verdicts {
+		if v.Reason != Forwarded {
+			w.umem.Free(descs[i])
+			continue
+		}
+		p := &w.ports[v.Port]
+		p.out = append(p.out, descs[i])
+	}
+	for i := range w.ports {
+		if len(w.ports[i].out) > 0 {
+			w.transmit(&w.ports[i])
+		}
+	}
+}
+
+// transmit hands a port's frames to its socket; what does not fit is dropped.
+func (w *Worker) transmit(p *port) {
+	sent, reason := 0, NoEgress
+	if p.socket != nil {
+		sent, reason = p.socket.Transmit(p.out), TransmitFull
+	}
+	for _, d := range p.out[sent:] {
+		w.umem.Free(d)
+		w.forwarder.undo(reason)
+	}
+	p.out = p.out[:0]
+}
+
+// fail gives up a port's socket and says so.
+func (w *Worker) fail(i int, err error) {
+	s := w.ports[i].socket
+	w.ports[i].socket = nil
+	w.listSockets()
+	err = errors.Join(err, s.Close())
+	select {
+	case w.config.Failures <- Failure{Worker: w, Port: i, Err: err}:
+	default: // the supervisor has one for this port already
+	}
+}
+
+func (w *Worker) listSockets() {
+	w.sockets = w.sockets[:0]
+	for i := range w.ports {
+		if s := w.ports[i].socket; s != nil {
+			w.sockets = append(w.sockets, s)
+		}
+	}
+}
+
+func (w *Worker) readMail() {
+	for {
+		select {
+		case f := <-w.mail:
+			f()
+		default:
+			return
+		}
+	}
+}
+
+// Do runs f on the worker's thread between two batches and waits for it. It
+// returns false if the worker has ended and f did not run.
+func (w *Worker) Do(f func()) bool {
+	ran := make(chan struct{})
+	select {
+	case w.mail <- func() { f(); close(ran) }:
+	case <-w.done:
+		return false
+	}
+	w.waiter.Wake()
+	select {
+	case <-ran:
+		return true
+	case <-w.done:
+		return false
+	}
+}
+
+// Open gives a port a socket of the worker's own UMEM, in place of the one it
+// may have. index is the port's interface. open runs on the worker's thread.
+func (w *Worker) Open(i, index int, open func(*ring.UMEM) (*ring.Socket, error)) (s *ring.Socket, err error) {
+	if !w.Do(func() {
+		if old := w.ports[i].socket; old != nil {
+			w.ports[i].socket = nil
+			err = old.Close()
+		}
+		var openErr error
+		if s, openErr = open(w.umem); openErr == nil {
+			w.ports[i].socket, w.ports[i].index = s, index
+		}
+		err = errors.Join(err, openErr)
+		w.listSockets()
+	}) {
+		return nil, fmt.Errorf("worker of queue %d has ended", w.config.Queue)
+	}
+	return s, err
+}
+
+// Stop ends the worker and waits until its sockets are closed.
+func (w *Worker) Stop() {
+	w.stopped.Store(true)
+	w.waiter.Wake()
+	<-w.done
+}
+
+func (w *Worker) close() error {
+	var err error
+	for i := range w.ports {
+		if s := w.ports[i].socket; s != nil {
+			err = errors.Join(err, s.Close())
+			w.ports[i].socket = nil
+		}
+	}
+	w.forwarder.Publish()
+	return errors.Join(err, w.umem.Close(), w.waiter.Close())
+}
