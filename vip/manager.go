@@ -49,7 +49,7 @@ type Manager struct {
 	host      *host
 	announcer *announcer
 	monitor   *rtnl.Monitor
-	wake      wake
+	events    *events
 	stop      chan struct{}
 	done      chan struct{}
 	close     sync.Once
@@ -86,7 +86,7 @@ func Open(opt Options) (*Manager, error) {
 	opt.defaults()
 	m := &Manager{
 		log: opt.Logger, repeats: opt.Repeats, interval: opt.Interval,
-		wake: make(wake, 1), stop: make(chan struct{}), done: make(chan struct{}),
+		events: newEvents(), stop: make(chan struct{}), done: make(chan struct{}),
 		unmarked: make(map[place]bool), stations: make(map[string]station),
 	}
 	var err error
@@ -97,7 +97,7 @@ func Open(opt Options) (*Manager, error) {
 		m.host.close()
 		return nil, err
 	}
-	if m.monitor, err = m.wake.follow(); err != nil {
+	if m.monitor, err = m.events.follow(); err != nil {
 		m.host.close()
 		return nil, errors.Join(err, m.announcer.close())
 	}
@@ -170,8 +170,8 @@ func (m *Manager) run() {
 			return
 		case <-ticker.C:
 			m.repeat()
-		case <-m.wake:
-			if !m.wake.settle(m.stop) {
+		case <-m.events.wake:
+			if !settle(m.stop) {
 				return
 			}
 			m.again()

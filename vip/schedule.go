@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 )
 
 // announceNew starts to announce addresses that were just added, and all of
@@ -19,6 +18,7 @@ func (m *Manager) announceNew(links map[string]*netlink.LinkAttrs, have []addres
 			here = append(here, a.ip)
 		}
 	}
+	wentDown := m.events.wentDown()
 	stations := make(map[string]station)
 	for _, name := range m.want.announceOn {
 		s, ok := stationOf(links[name])
@@ -27,7 +27,7 @@ func (m *Manager) announceNew(links map[string]*netlink.LinkAttrs, have []addres
 		}
 		stations[name] = s
 		ips := added
-		if m.stations[name] != s {
+		if m.stations[name] != s || wentDown(s.link) {
 			ips = here
 		}
 		for _, ip := range ips {
@@ -42,8 +42,7 @@ func (m *Manager) announceNew(links map[string]*netlink.LinkAttrs, have []addres
 // stationOf is not ok for an interface that is missing, cannot send or has no
 // MAC address.
 func stationOf(l *netlink.LinkAttrs) (station, bool) {
-	if l == nil || l.Flags&net.FlagUp == 0 || l.RawFlags&unix.IFF_RUNNING == 0 ||
-		l.Flags&net.FlagLoopback != 0 || len(l.HardwareAddr) != 6 {
+	if l == nil || !running(l) || l.Flags&net.FlagLoopback != 0 || len(l.HardwareAddr) != 6 {
 		return station{}, false
 	}
 	return station{link: l.Index, mac: [6]byte(l.HardwareAddr)}, true

@@ -45,7 +45,7 @@ type Watcher struct {
 	log     *slog.Logger
 	host    *host
 	monitor *rtnl.Monitor
-	wake    wake
+	events  *events
 	changed chan struct{} // capacity 1
 	stop    chan struct{}
 	done    chan struct{}
@@ -63,14 +63,14 @@ func Watch(log *slog.Logger) (*Watcher, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	w := &Watcher{
-		log: log, wake: make(wake, 1), changed: make(chan struct{}, 1),
+		log: log, events: newEvents(), changed: make(chan struct{}, 1),
 		stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	var err error
 	if w.host, err = openHost(); err != nil {
 		return nil, err
 	}
-	if w.monitor, err = w.wake.follow(); err != nil {
+	if w.monitor, err = w.events.follow(); err != nil {
 		w.host.close()
 		return nil, err
 	}
@@ -117,7 +117,15 @@ func (w *Watcher) Close() error {
 
 func (w *Watcher) run() {
 	defer close(w.done)
-	for w.wake.wait(w.stop) {
+	for {
+		select {
+		case <-w.stop:
+			return
+		case <-w.events.wake:
+		}
+		if !settle(w.stop) {
+			return
+		}
 		w.mu.Lock()
 		err := w.look()
 		w.mu.Unlock()
