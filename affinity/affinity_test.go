@@ -69,10 +69,14 @@ func client(n int, v6 bool) packet.Tuple {
 }
 
 // clientKey returns the key of the nth client's connection.
-func clientKey(n int, v6 bool) Key {
+func clientKey(n int, v6 bool) (k Key) {
 	t := client(n, v6)
-	return ConnKey(&t)
+	k.SetConn(&t)
+	return k
 }
 
-// networkKey returns the key of the template of the nth client under mark 80, by address.
-func networkKey(n int, v6 bool) Key { return MarkKey(client(n*16, v6).Src, 80) }
+// networkKey returns the key of the template of the nth client's address under mark 80.
+func networkKey(n int, v6 bool) (k Key) {
+	k.SetMark(client(n, v6).Src, 80)
+	return k
+}

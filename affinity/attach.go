@@ -34,13 +34,13 @@ func Attach(mem []byte, config Config) (*Tables, error) {
 // makes the bucket words anew. Templates go first: connections hold them.
 func (t *table) recover(d *directory) {
 	clearBuckets(t)
-	for n := range uint32(len(t.lines)) * t.perLine() {
+	for n := range t.slots() {
 		s := t.slot(n)
 		id := s[ident].Load()
 		if id&statusMask == statusFree {
 			continue
 		}
-		e, ok := read(s, id, n, t.v6)
+		e, ok := t.entry(n, id)
 		if !ok || id&statusMask != statusLive || !d.holds(e.Server()) || !t.register(n, id) {
 			s[ident].Store(freed(id))
 			continue
@@ -66,15 +66,15 @@ func clearBuckets(t *table) {
 func (t *table) register(n uint32, id uint64) bool {
 	k := t.key(n, id)
 	h := t.secret.hash(&k)
-	home, line := t.home(h), t.line(n)
-	d := t.distance(home, line)
+	home := t.home(h)
+	d := t.distance(home, n/slotsPerBucket)
 	if d < 0 {
 		return false
 	}
 	b := t.buckets[home].Load()
 	for rest := b; rest != 0; rest &= rest - 1 {
-		first := t.probe(home, bits.TrailingZeros32(rest)) * t.perLine()
-		for m := first; m < first+t.perLine(); m++ {
+		first := t.probe(home, bits.TrailingZeros32(rest)) * slotsPerBucket
+		for m := first; m < first+slotsPerBucket; m++ {
 			other := t.slot(m)[ident].Load()
 			if m != n && (other^id)&(identKey|statusMask) == 0 && t.key(m, other) == k && (m < n) {
 				return false
@@ -87,8 +87,8 @@ func (t *table) register(n uint32, id uint64) bool {
 
 // rehold counts a connection as a holder of its template, if that is there.
 func (t *table) rehold(conn *Entry) bool {
-	n := conn.Holders() - 1
-	if n >= uint32(len(t.lines))*t.perLine() {
+	n := conn.template()
+	if n >= t.slots() {
 		return false
 	}
 	s := t.slot(n)
@@ -101,7 +101,7 @@ func (t *table) rehold(conn *Entry) bool {
 
 // recount counts the entries of a recovered table.
 func (t *table) recount() {
-	for n := range uint32(len(t.lines)) * t.perLine() {
+	for n := range t.slots() {
 		s := t.slot(n)
 		if s[ident].Load()&statusMask == statusLive {
 			t.attached++

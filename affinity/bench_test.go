@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/xlvs/xlvs/packet"
 )
 
 const benchBatch = 64
@@ -27,14 +29,14 @@ func fill(b *testing.B, n int, v6 bool) *Tables {
 	return t
 }
 
-// random returns n keys in random order of 0 to limit, from a fixed seed.
-func randomTuples(n, from, limit int, v6 bool) []Key {
-	r := rand.New(rand.NewPCG(1, 2))
-	keys := make([]Key, n)
-	for i := range keys {
-		keys[i] = clientKey(from+r.IntN(limit), v6)
+// setClient changes a client's tuple to the nth client's.
+func setClient(t *packet.Tuple, n int, v6 bool) {
+	t.SrcPort = uint16(1024 + n%16)
+	if v6 {
+		t.Src.Hi = 0x20010db800000000 | uint64(n/16)<<8
+	} else {
+		t.Src.Lo = 0xffff0a000000 + uint64(n/16)
 	}
-	return keys
 }
 
 // BenchmarkLookup is one lookup and refresh of a random connection, keys made and
@@ -74,6 +76,7 @@ func benchLookup(b *testing.B, t *Tables, flows int, v6, hit, staged bool) {
 	timeout := Ticks(MaxTimeout)
 	hits := 0
 	var folded uint64
+	tuple := client(0, v6)
 	var keys [benchBatch]Key
 	var hashes [benchBatch]Hash
 	b.ReportAllocs()
@@ -81,7 +84,8 @@ func benchLookup(b *testing.B, t *Tables, flows int, v6, hit, staged bool) {
 	for i := 0; i < b.N; i += benchBatch {
 		at := i % n
 		for j := range keys {
-			keys[j] = clientKey(int(tuples[at+j]), v6)
+			setClient(&tuple, int(tuples[at+j]), v6)
+			keys[j].SetConn(&tuple)
 			hashes[j] = c.Hash(&keys[j])
 		}
 		if staged {

@@ -39,11 +39,22 @@ func (c *Conns) Hash(k *Key) Hash { return c.secret.hash(k) }
 // something that is kept, lest the compiler drop the load.
 func (c *Conns) Touch(h Hash, v6 bool) uint64 { return c.of(v6).touch(h) }
 
-func (t *table) touch(h Hash) uint64 { return t.lines[t.home(h)][ident].Load() }
+// touch loads the first word of each line of the home bucket.
+func (t *table) touch(h Hash) uint64 {
+	home := t.home(h)
+	if t.v6 {
+		return t.lines[2*home][ident].Load() ^ t.lines[2*home+1][ident].Load()
+	}
+	return t.lines[home][ident].Load()
+}
 
 // Lookup returns the key's connection, if it has one that has not expired.
-func (c *Conns) Lookup(h Hash, k *Key, now Tick) (Entry, bool) {
-	e, ok := c.of(k.v6).find(h, k)
+func (c *Conns) Lookup(h Hash, k *Key, now Tick) (e Entry, ok bool) {
+	if k.v6 {
+		e, ok = c.v6.find6(h, k)
+	} else {
+		e, ok = c.v4.find4(h, k)
+	}
 	return e, ok && !expired(e.life, now)
 }
 
@@ -54,9 +65,9 @@ func (c *Conns) Insert(h Hash, k *Key, init *ConnInit, now Tick) (Entry, Outcome
 	bound := uint64(init.Server)
 	lived := makeLife(now+init.Timeout, init.State, init.Flags, 0, 0)
 	var held *Entry
-	if init.Template.Valid() && init.Template.v6 == k.v6 {
+	if init.Template.Valid() && init.Template.IPv6() == k.v6 {
 		held = &init.Template
-		bound |= uint64(held.slot+1) << bindUpper
+		bound |= uint64(held.slot()+1) << bindUpper
 		lived |= incarnation(held.ident) << lifeTemplate
 	}
 	return c.of(k.v6).insert(h, k, bound, lived, held, now)
@@ -68,10 +79,8 @@ func (c *Conns) Insert(h Hash, k *Key, init *ConnInit, now Tick) (Entry, Outcome
 // timeout. It reports false if the entry is gone. A connection that becomes
 // Assured makes its template so (ip_vs_control_assure_ct).
 func (c *Conns) Update(e *Entry, state State, flags Flags, now, timeout Tick) bool {
-	lag := now + timeout - Tick(e.life)
 	known := uint32(e.life >> lifeState)
-	if known&maxState == uint32(state) && uint32(flags)&^(known>>(lifeFlags-lifeState)) == 0 &&
-		int32(lag) < int32(slack(timeout)) && int32(lag) > -TicksPerSecond {
+	if known&^maxState|uint32(state)|uint32(flags)<<(lifeFlags-lifeState) == known && settled(e.life, now, timeout) {
 		return true
 	}
 	return c.update(e, state, flags, now+timeout)
@@ -79,7 +88,7 @@ func (c *Conns) Update(e *Entry, state State, flags Flags, now, timeout Tick) bo
 
 // update is the writing part of Update.
 func (c *Conns) update(e *Entry, state State, flags Flags, expiry Tick) bool {
-	word := &c.of(e.v6).slot(e.slot)[life]
+	word := &c.of(e.IPv6()).slot(e.slot())[life]
 	for {
 		old := word.Load()
 		if !owns(e.ident, old) {
@@ -92,7 +101,7 @@ func (c *Conns) update(e *Entry, state State, flags Flags, expiry Tick) bool {
 		}
 		c.servers.move(e.Server().Number(), was.State(), state)
 		if flags&^was.Flags()&Assured != 0 && e.HasTemplate() {
-			c.of(e.v6).templates.assure(e)
+			c.of(e.IPv6()).templates.assure(e)
 		}
 		return true
 	}
@@ -104,18 +113,18 @@ func (c *Conns) RefreshTemplate(e *Entry, now, timeout Tick) bool {
 	if !e.HasTemplate() {
 		return false
 	}
-	return c.of(e.v6).templates.renew(e.Holders()-1, e.life>>lifeTemplate, now+timeout, slack(timeout))
+	return c.of(e.IPv6()).templates.renew(e.template(), e.life>>lifeTemplate, now, timeout)
 }
 
 // Delete forgets a connection, for one whose server was removed. It reports
 // false if the entry was gone already.
 func (c *Conns) Delete(e *Entry) bool {
-	return c.of(e.v6).remove(e.slot, e.ident, 0, always)
+	return c.of(e.IPv6()).remove(e.slot(), e.ident, 0, always)
 }
 
 // assure gives the template of a connection the flag Assured.
 func (t *table) assure(conn *Entry) {
-	word := &t.slot(conn.Holders() - 1)[life]
+	word := &t.slot(conn.template())[life]
 	for {
 		old := word.Load()
 		if (old>>lifeOwn^conn.life>>lifeTemplate)&lifeMask != 0 || assured(old) ||
@@ -125,18 +134,16 @@ func (t *table) assure(conn *Entry) {
 	}
 }
 
-// renew moves the expiry of the entry in slot n to expiry, if its incarnation is own and
-// the expiry is off by the slack. It reports whether that is the entry.
-func (t *table) renew(n uint32, own uint64, expiry, slack Tick) bool {
+// renew lets the entry in slot n live on for timeout, if its incarnation is own. It
+// reports whether that is the entry.
+func (t *table) renew(n uint32, own uint64, now, timeout Tick) bool {
 	word := &t.slot(n)[life]
 	for {
 		old := word.Load()
 		if (old>>lifeOwn^own)&lifeMask != 0 {
 			return false
 		}
-		lag := int32(expiry - Tick(old))
-		if lag < int32(slack) && lag > -TicksPerSecond ||
-			word.CompareAndSwap(old, old&^0xffffffff|uint64(expiry)) {
+		if settled(old, now, timeout) || word.CompareAndSwap(old, old&^0xffffffff|uint64(now+timeout)) {
 			return true
 		}
 	}

@@ -5,16 +5,27 @@ import "github.com/xlvs/xlvs/service"
 // Entry is a copy of an entry as a lookup or an insertion saw it, and the way
 // back to it: methods that change an entry take one, and do nothing if the slot
 // has since been emptied. The zero Entry is none.
+//
+// It has four words and no more, so that the compiler keeps it in registers.
 type Entry struct {
 	bind, life uint64
 	// ident is the slot's ident word, by which a successor is told apart.
 	ident uint64
-	slot  uint32
-	v6    bool
+	// at is the slot's number, and atIPv6 for one of an IPv6 table.
+	at uint32
 }
+
+// atIPv6 in Entry.at tells the table's family. A table has fewer slots.
+const atIPv6 = 1 << 31
+
+// slot is the slot's number in its table.
+func (e *Entry) slot() uint32 { return e.at &^ atIPv6 }
 
 // Valid reports whether e is an entry at all.
 func (e *Entry) Valid() bool { return e.ident&statusMask == statusLive }
+
+// IPv6 reports the entry's family.
+func (e *Entry) IPv6() bool { return e.at&atIPv6 != 0 }
 
 // Server is the real server that the entry is bound to.
 func (e *Entry) Server() service.ID { return service.ID(e.bind) }
@@ -34,6 +45,9 @@ func (e *Entry) HasTemplate() bool { return e.bind>>bindUpper != 0 }
 
 // Holders is how many connections hold a template.
 func (e *Entry) Holders() uint32 { return uint32(e.bind >> bindUpper) }
+
+// template is the slot of a connection's template, if it has one.
+func (e *Entry) template() uint32 { return uint32(e.bind>>bindUpper) - 1 }
 
 // makeLife joins the fields of a life word. own and template are incarnations,
 // of which the low ten bits are kept.
@@ -57,7 +71,13 @@ func assured(life uint64) bool { return life&(uint64(Assured)<<lifeFlags) != 0 }
 // freed returns the ident word of the emptied slot: the next incarnation, free.
 func freed(ident uint64) uint64 { return (ident + 1<<identIncarnation) & incarnationMask }
 
-// slack is how far an expiry may lag behind before a refresh writes it: a
-// second, or an eighth of a short timeout. So a busy entry is written once a
-// second, not once a packet.
-func slack(timeout Tick) Tick { return min(TicksPerSecond, (timeout+7)/8) }
+// late is by how much an expiry may be beyond the wanted one unwritten: readings of
+// the clock on two threads differ by less.
+const late = TicksPerSecond - 1
+
+// settled reports whether an expiry need not be written to say that an entry lives
+// on for timeout: it lags behind by less than a second, or an eighth of a short
+// timeout. So a busy entry is written once a second, not once a packet.
+func settled(life uint64, now, timeout Tick) bool {
+	return now+timeout-Tick(life)+late < min(TicksPerSecond, (timeout+7)/8)+late
+}

@@ -26,9 +26,9 @@ func (t *table) insert(h Hash, k *Key, bound, lived uint64, held *Entry, now Tic
 	home := t.home(h)
 	b := t.lock(home)
 	if e, ok := t.find(h, k); ok {
-		if t.valid(&e, now) || !t.removeLocked(home, &b, e.slot, e.ident, now, expired) {
+		if t.valid(&e, now) || !t.removeLocked(home, &b, e.slot(), e.ident, now, expired) {
 			// Not removable: it was refreshed in between, so it is valid.
-			e, _ = read(t.slot(e.slot), e.ident, e.slot, t.v6)
+			e, _ = t.entry(e.slot(), e.ident)
 			t.unlock(home, b)
 			return e, Found
 		}
@@ -43,7 +43,7 @@ func (t *table) insert(h Hash, k *Key, bound, lived uint64, held *Entry, now Tic
 	if !ok {
 		t.full.Add(1)
 		if held != nil {
-			t.templates.release(held.slot)
+			t.templates.release(held.slot())
 		}
 		return Entry{}, Full
 	}
@@ -69,9 +69,10 @@ func (t *table) place(home uint32, b *uint32, k *Key, bound, lived uint64, now T
 	}
 	s := t.slot(n)
 	id := k.ident | s[ident].Load()&incarnationMask | statusLive
-	e := Entry{bind: bound, life: lived | incarnation(id)&lifeMask<<lifeOwn, ident: id, slot: n, v6: t.v6}
+	e := Entry{bind: bound, life: lived | incarnation(id)&lifeMask<<lifeOwn, ident: id, at: n}
 	s[address].Store(k.addr[0])
 	if t.v6 {
+		e.at |= atIPv6
 		l := &t.lines[n]
 		for i := 1; i < len(k.addr); i++ {
 			l[address+i].Store(k.addr[i])
@@ -88,8 +89,8 @@ func (t *table) place(home uint32, b *uint32, k *Key, bound, lived uint64, now T
 // marked busy, with its distance.
 func (t *table) claim(home uint32) (n uint32, d int, ok bool) {
 	for d := range probes {
-		first := t.probe(home, d) * t.perLine()
-		for n := first; n < first+t.perLine(); n++ {
+		first := t.probe(home, d) * slotsPerBucket
+		for n := first; n < first+slotsPerBucket; n++ {
 			word := &t.slot(n)[ident]
 			id := word.Load()
 			if id&statusMask == statusFree && word.CompareAndSwap(id, id|statusBusy) {
@@ -110,8 +111,8 @@ const patience = 4
 func (t *table) makeRoom(home uint32, b *uint32, now Tick) bool {
 	var victim Entry
 	for d := range probes {
-		first := t.probe(home, d) * t.perLine()
-		for n := first; n < first+t.perLine(); n++ {
+		first := t.probe(home, d) * slotsPerBucket
+		for n := first; n < first+slotsPerBucket; n++ {
 			e, ok := t.candidate(n)
 			switch {
 			case !ok:
@@ -137,12 +138,11 @@ func (t *table) makeRoom(home uint32, b *uint32, now Tick) bool {
 
 // candidate reads slot n, if it has an entry that is not kept by holders.
 func (t *table) candidate(n uint32) (Entry, bool) {
-	s := t.slot(n)
-	id := s[ident].Load()
+	id := t.slot(n)[ident].Load()
 	if id&statusMask != statusLive {
 		return Entry{}, false
 	}
-	e, ok := read(s, id, n, t.v6)
+	e, ok := t.entry(n, id)
 	return e, ok && (t.templates != nil || e.Holders() == 0)
 }
 
@@ -152,19 +152,19 @@ func displaceable(life uint64, now Tick) bool { return !assured(life) || expired
 // removeFrom removes an entry of any home for one who holds the lock of home.
 // It does not wait for another home's lock, so two of them cannot wait for each other.
 func (t *table) removeFrom(home uint32, b *uint32, e *Entry, now Tick, due dueFunc) bool {
-	k := t.key(e.slot, e.ident)
-	if t.slot(e.slot)[ident].Load() != e.ident {
+	k := t.key(e.slot(), e.ident)
+	if t.slot(e.slot())[ident].Load() != e.ident {
 		return false
 	}
 	theirs := t.home(t.secret.hash(&k))
 	if theirs == home {
-		return t.removeLocked(home, b, e.slot, e.ident, now, due)
+		return t.removeLocked(home, b, e.slot(), e.ident, now, due)
 	}
 	bits, ok := t.tryLock(theirs)
 	if !ok {
 		return false
 	}
-	ok = t.removeLocked(theirs, &bits, e.slot, e.ident, now, due)
+	ok = t.removeLocked(theirs, &bits, e.slot(), e.ident, now, due)
 	t.unlock(theirs, bits)
 	return ok
 }

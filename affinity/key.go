@@ -4,7 +4,8 @@ import "github.com/xlvs/xlvs/packet"
 
 // Key names an entry: a connection, a template or the fragments of a packet.
 // The four kinds share one form, as in IPVS, so one table type serves them all.
-// Make one with [ConnKey], [TemplateKey], [MarkKey] or [FragmentKey].
+// Fill one with SetConn, SetTemplate, SetMark or SetFragment: in place, because a copy
+// of six words that were just written costs more than a lookup's arithmetic. Keys may be compared.
 type Key struct {
 	// addr[0] is source<<32 | destination for IPv4; all four are source high and
 	// low, destination high and low for IPv6.
@@ -22,48 +23,47 @@ const protocolFragment packet.Protocol = 44
 // IPv6 reports the family of the key's addresses.
 func (k *Key) IPv6() bool { return k.v6 }
 
-// ConnKey returns the key of a connection.
-func ConnKey(t *packet.Tuple) Key {
-	return makeKey(t.Src, t.Dst, uint32(t.SrcPort)<<16|uint32(t.DstPort), t.Protocol)
+// SetConn makes k the key of a connection.
+func (k *Key) SetConn(t *packet.Tuple) {
+	k.set(t.Src, t.Dst, uint32(t.SrcPort)<<16|uint32(t.DstPort), t.Protocol)
 }
 
-// TemplateKey returns the key of a service's template for one client: the
+// SetTemplate makes k the key of a service's template for one client: the
 // client's address as masked by the service, and the service itself
 // (ip_vs_sched_persist). port is 0 for a service of all ports.
-func TemplateKey(client packet.Addr, protocol packet.Protocol, address packet.Addr, port uint16) Key {
-	return makeKey(client, address, uint32(port), protocol)
+func (k *Key) SetTemplate(client packet.Addr, protocol packet.Protocol, address packet.Addr, port uint16) {
+	k.set(client, address, uint32(port), protocol)
 }
 
-// MarkKey returns the key of the template of a service by firewall mark. One
+// SetMark makes k the key of the template of a service by firewall mark. One
 // template serves every address, port and protocol that carries the mark; the
 // mark stands in the destination's place, and the protocol is 0.
-func MarkKey(client packet.Addr, mark uint32) Key {
-	if client.Is4() {
-		return makeKey(client, packet.AddrFrom4(mark), 0, 0)
-	}
-	return makeKey(client, packet.Addr{Lo: uint64(mark)}, 0, 0)
+func (k *Key) SetMark(client packet.Addr, mark uint32) {
+	k.set(client, packet.Addr{Lo: uint64(mark)}, 0, 0)
 }
 
-// FragmentKey returns the key by which later fragments of a packet find its
+// SetFragment makes k the key by which later fragments of a packet find its
 // first one: addresses, identification and, for IPv4, the protocol (RFC 791,
 // 3.2; RFC 8200, 4.5).
-func FragmentKey(t *packet.Tuple, id uint32) Key {
+func (k *Key) SetFragment(t *packet.Tuple, id uint32) {
 	if t.Src.Is4() {
-		return makeKey(t.Src, t.Dst, id<<16|uint32(t.Protocol), protocolFragment)
+		id = id<<16 | uint32(t.Protocol)
 	}
-	return makeKey(t.Src, t.Dst, id, protocolFragment)
+	k.set(t.Src, t.Dst, id, protocolFragment)
 }
 
-// makeKey joins the parts; ports is source<<16 | destination.
-func makeKey(src, dst packet.Addr, ports uint32, protocol packet.Protocol) Key {
-	ident := uint64(ports)<<identPorts | uint64(protocol)<<identProtocol
-	if src.Is4() {
-		return Key{addr: [4]uint64{src.Lo<<32 | dst.Lo&0xffffffff}, ident: ident}
+// set joins the parts; ports is source<<16 | destination.
+func (k *Key) set(src, dst packet.Addr, ports uint32, protocol packet.Protocol) {
+	k.ident = uint64(ports)<<identPorts | uint64(protocol)<<identProtocol
+	k.v6 = !src.Is4()
+	if !k.v6 {
+		k.addr = [4]uint64{src.Lo<<32 | dst.Lo&0xffffffff}
+		return
 	}
-	return Key{addr: [4]uint64{src.Hi, src.Lo, dst.Hi, dst.Lo}, ident: ident, v6: true}
+	k.addr = [4]uint64{src.Hi, src.Lo, dst.Hi, dst.Lo}
 }
 
-// parts is makeKey's inverse.
+// parts is set's inverse.
 func (k *Key) parts() (src, dst packet.Addr, ports uint32, protocol packet.Protocol) {
 	ports, protocol = uint32(k.ident>>identPorts), packet.Protocol(k.ident>>identProtocol)
 	if k.v6 {

@@ -9,15 +9,16 @@ import "fmt"
 //	line 1, 2   the hash's secret, 11 words
 //	line 3      where the tables are: for each, in the order connections IPv4,
 //	            connections IPv6, templates IPv4, templates IPv6, a word with its
-//	            first line (low half) and its number of lines (high half), and one
+//	            first line (low half) and its number of buckets (high half), and one
 //	            with the first line of its bucket words (low half)
 //	line 4...   the server directory, one line a server (directory.go)
-//	then        the four tables: the lines of entries, then the bucket words
+//	then        the four tables: the slots, then the bucket words, 32 bits a bucket
 //
 // All numbers are in the host's byte order; the memory never leaves it.
 //
-// An entry of an IPv4 table takes half a line, one of an IPv6 table a whole one. It
-// begins with four words that mean the same in both, an IPv6 entry goes on with the
+// A table is an array of buckets of two slots each. A slot of an IPv4 table takes half a
+// line, one of an IPv6 table a whole one: slot n begins in line n/2 or line n of the table.
+// It begins with four words that mean the same in both; an IPv6 slot goes on with the
 // rest of its addresses:
 //
 //	word  bits   meaning
@@ -39,11 +40,11 @@ import "fmt"
 // (IPv6: its low word) with protocol 0. Fragments have protocol 44, and in the ports'
 // place (IPv4) identification and protocol, or (IPv6) the identification's 32 bits.
 //
-// Finding an entry: home = hash(key) * lines >> 32. Look at the home line; then, for
-// each bit d from 1 to 30 that is set in the home's bucket word, at line
-// (home + d(d+1)/2) mod lines. An entry never moves, and bit d of the word is set
-// while an entry with that home is at distance d, so a miss usually ends at the
-// first line. Bit 31 of a bucket word is the lock of the home's writers.
+// Finding an entry: home = hash(key) * buckets >> 32. Look at both slots of the home
+// bucket; then, for each bit d from 1 to 30 that is set in the home's bucket word, at those
+// of bucket (home + d(d+1)/2) mod buckets. An entry never moves, and bit d of the word is set
+// while an entry with that home is at distance d, so a miss usually ends at the home
+// bucket. Bit 31 of a bucket word is the lock of the home's writers.
 //
 // A reader loads ident (live, ports and protocol as wanted), the addresses, bind and
 // life, and ident again: if it is unchanged and life's incarnation agrees with it,
@@ -61,20 +62,20 @@ const (
 	// clockMonotonic is the only clock so far: ticks of CLOCK_MONOTONIC.
 	clockMonotonic = 1
 
-	headerLines = 4
-	// probes is how many lines an entry may be at: distance 0 to 30.
+	headerLines    = 4
+	slotsPerBucket = 2
+	// probes is how many buckets an entry may be in: at distance 0 to 30.
 	probes = 31
-	// span is the farthest line of a probe sequence.
+	// span is the farthest bucket of a probe sequence.
 	span = (probes - 1) * probes / 2
-	// minLines keeps the lines of a probe sequence distinct.
-	minLines = span + 1
+	// minBuckets keeps the buckets of a probe sequence distinct.
+	minBuckets = span + 1
 
-	// Design loads, entries by slots. Bytes by entry at these, bucket words
-	// included: IPv4 (64+4)/(2*0.6) = 56.7, IPv6 (64+4)/0.72 = 94.4. At 0.6, a line
-	// of two has room in four cases of five when it is one's home; one of one slot is
-	// that much fuller that 96 bytes suffice, and has room in every second.
+	// Design loads, entries by slots. Bytes by entry at these, bucket words included:
+	// IPv4 (64+4)/(2*0.6) = 56.7, IPv6 (128+4)/(2*0.7) = 94.3. At 0.7 half of the
+	// buckets are full, so one of 31 has room, always but once in 2^31 times.
 	loadPercent4 = 60
-	loadPercent6 = 72
+	loadPercent6 = 70
 
 	// MaxEntries is how many entries one table may be configured for.
 	MaxEntries = 1 << 28
@@ -130,7 +131,10 @@ type Config struct {
 
 // section is where a table is.
 type section struct {
-	first, lines, buckets int // lines
+	first   int // line of the first slot
+	lines   int // of slots
+	buckets int // how many
+	words   int // line of the first bucket word
 }
 
 // kinds of table, in the order of the sections.
@@ -171,16 +175,18 @@ func (c *Config) validate() error {
 // layout returns where each table is, and how many lines there are in all.
 func (c *Config) layout() (sections [tableCount]section, lines int) {
 	lines = headerLines + int(c.Servers)
-	numbers := c.words()
-	for i := range sections {
-		slots, load := 2, loadPercent4
-		if i == connections6 || i == templates6 {
-			slots, load = 1, loadPercent6
+	for i, n := range c.words() {
+		if i == tableCount {
+			break
 		}
-		perLine := slots * load
-		s := section{first: lines, lines: max(minLines, (int(numbers[i])*100+perLine-1)/perLine)}
-		s.buckets = s.first + s.lines
-		lines = s.buckets + (s.lines*4+lineBytes-1)/lineBytes
+		load, bucketLines := loadPercent4*slotsPerBucket, 1
+		if i == connections6 || i == templates6 {
+			load, bucketLines = loadPercent6*slotsPerBucket, 2
+		}
+		s := section{first: lines, buckets: max(minBuckets, (int(n)*100+load-1)/load)}
+		s.lines = s.buckets * bucketLines
+		s.words = s.first + s.lines
+		lines = s.words + (s.buckets*4+lineBytes-1)/lineBytes
 		sections[i] = s
 	}
 	return sections, lines

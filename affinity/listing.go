@@ -59,7 +59,7 @@ func (t *Templates) Range(now Tick, yield func(Template) bool) {
 
 // scan calls yield for each valid entry.
 func (t *table) scan(now Tick, yield func(*Key, *Entry) bool) (more bool) {
-	for n := range uint32(len(t.lines)) * t.perLine() {
+	for n := range t.slots() {
 		s := t.slot(n)
 		id := s[ident].Load()
 		if id&statusMask != statusLive {
@@ -67,7 +67,7 @@ func (t *table) scan(now Tick, yield func(*Key, *Entry) bool) (more bool) {
 		}
 		k := t.key(n, id)
 		// read looks at ident once more, so the key is this entry's, too.
-		e, ok := read(s, id, n, t.v6)
+		e, ok := t.entry(n, id)
 		if ok && t.valid(&e, now) && !yield(&k, &e) {
 			return false
 		}

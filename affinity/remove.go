@@ -32,7 +32,7 @@ func (t *table) removeLocked(home uint32, b *uint32, n uint32, id uint64, now Ti
 	}
 	s[ident].Store(freed(id))
 	if !t.shared(home, n) {
-		*b &^= 1 << t.distance(home, t.line(n))
+		*b &^= 1 << t.distance(home, n/slotsPerBucket)
 	}
 	t.removed.Add(1)
 	t.account(bound, lived, -1)
@@ -70,13 +70,10 @@ func (t *table) seal(s *slot, id uint64, now Tick, due dueFunc) (bound, lived ui
 	return 0, 0, false
 }
 
-// shared reports whether slot n's neighbour in its line has the same home. The
+// shared reports whether slot n's neighbour in its bucket has the same home. The
 // caller holds the home's lock, so such a neighbour does not change; one of
 // another home may change while it is looked at, which the last load shows.
 func (t *table) shared(home, n uint32) bool {
-	if t.v6 {
-		return false
-	}
 	other := n ^ 1
 	word := &t.slot(other)[ident]
 	id := word.Load()
@@ -89,7 +86,7 @@ func (t *table) shared(home, n uint32) bool {
 
 // hold adds a holder to a template. It fails if the template is gone.
 func (t *table) hold(e *Entry) bool {
-	s := t.slot(e.slot)
+	s := t.slot(e.slot())
 	for {
 		bound := s[bind].Load()
 		if bound>>bindUpper >= dying-1 || s[ident].Load() != e.ident {
@@ -103,7 +100,7 @@ func (t *table) hold(e *Entry) bool {
 		}
 		// The slot has another template that looked the same. It was not deleted
 		// meanwhile: it was held.
-		t.release(e.slot)
+		t.release(e.slot())
 		return false
 	}
 }

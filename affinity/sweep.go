@@ -23,14 +23,14 @@ func (t *Tables) Sweep(now Tick, homes int) (wrapped bool) {
 	defer t.mu.Unlock()
 	for homes > 0 {
 		tb := t.tables[t.sweep.table]
-		end := min(t.sweep.home+homes, len(tb.lines))
+		end := min(t.sweep.home+homes, len(tb.buckets))
 		homes -= end - t.sweep.home
 		for ; t.sweep.home < end; t.sweep.home++ {
 			if b := tb.buckets[t.sweep.home].Load() & bucketProbes; b != 0 {
 				t.sweepHome(tb, uint32(t.sweep.home), b, now)
 			}
 		}
-		if end < len(tb.lines) {
+		if end < len(tb.buckets) {
 			return false
 		}
 		t.sweep.home = 0
@@ -48,14 +48,14 @@ func (t *Tables) Sweep(now Tick, homes int) (wrapped bool) {
 // there included.
 func (t *Tables) sweepHome(tb *table, home, b uint32, now Tick) {
 	for ; b != 0; b &= b - 1 {
-		first := tb.probe(home, bits.TrailingZeros32(b)) * tb.perLine()
-		for n := first; n < first+tb.perLine(); n++ {
+		first := tb.probe(home, bits.TrailingZeros32(b)) * slotsPerBucket
+		for n := first; n < first+slotsPerBucket; n++ {
 			s := tb.slot(n)
 			id := s[ident].Load()
 			if id&statusMask != statusLive {
 				continue
 			}
-			e, ok := read(s, id, n, tb.v6)
+			e, ok := tb.entry(n, id)
 			if !ok {
 				continue
 			}

@@ -16,7 +16,7 @@ type slot = [4]atomic.Uint64
 type table struct {
 	// Constant.
 	lines    []line
-	buckets  []atomic.Uint32 // one a line
+	buckets  []atomic.Uint32 // the words of the buckets
 	secret   *secret
 	servers  *servers
 	capacity int64
@@ -38,14 +38,14 @@ type table struct {
 	_        [lineBytes - 40]byte
 }
 
-// home returns the line where the search for a key begins.
-func (t *table) home(h Hash) uint32 { return uint32(uint64(h) * uint64(len(t.lines)) >> 32) }
+// home returns the bucket where the search for a key begins.
+func (t *table) home(h Hash) uint32 { return uint32(uint64(h) * uint64(len(t.buckets)) >> 32) }
 
-// probe returns the line at distance d from home.
+// probe returns the bucket at distance d from home.
 func (t *table) probe(home uint32, d int) uint32 {
 	i := home + uint32(d*(d+1)/2)
-	if i >= uint32(len(t.lines)) {
-		i -= uint32(len(t.lines))
+	if i >= uint32(len(t.buckets)) {
+		i -= uint32(len(t.buckets))
 	}
 	return i
 }
@@ -61,11 +61,11 @@ var distances = func() (table [span + 1]int8) {
 	return table
 }()
 
-// distance inverts probe; it is -1 if no probe from home reaches the line.
-func (t *table) distance(home, line uint32) int {
-	offset := int(line) - int(home)
+// distance inverts probe; it is -1 if no probe from home reaches the bucket.
+func (t *table) distance(home, bucket uint32) int {
+	offset := int(bucket) - int(home)
 	if offset < 0 {
-		offset += len(t.lines)
+		offset += len(t.buckets)
 	}
 	if offset > span {
 		return -1
@@ -73,13 +73,8 @@ func (t *table) distance(home, line uint32) int {
 	return int(distances[offset])
 }
 
-// perLine is how many slots a line has.
-func (t *table) perLine() uint32 {
-	if t.v6 {
-		return 1
-	}
-	return 2
-}
+// slots is how many slots there are.
+func (t *table) slots() uint32 { return uint32(len(t.buckets)) * slotsPerBucket }
 
 // slot returns the slot of a number.
 func (t *table) slot(n uint32) *slot {
@@ -89,9 +84,6 @@ func (t *table) slot(n uint32) *slot {
 	half := n & 1 * 4
 	return (*slot)(t.lines[n>>1][half : half+4])
 }
-
-// line returns the line that a slot is in.
-func (t *table) line(n uint32) uint32 { return n / t.perLine() }
 
 // key reads the key of slot n, whose ident word the caller has read. The
 // caller checks ident again afterwards, if the slot may have changed.
@@ -121,12 +113,11 @@ func (t *table) find(h Hash, k *Key) (Entry, bool) {
 func (t *table) find4(h Hash, k *Key) (Entry, bool) {
 	home := t.home(h)
 	l := &t.lines[home]
-	want := k.ident | statusLive
-	if id := l[ident].Load(); (id^want)&(identKey|statusMask) == 0 && l[address].Load() == k.addr[0] {
-		return read((*slot)(l[:4]), id, home*2, false)
+	if id := l[ident].Load(); match(id, k) && l[address].Load() == k.addr[0] {
+		return read((*slot)(l[:4]), id, home*2)
 	}
-	if id := l[4+ident].Load(); (id^want)&(identKey|statusMask) == 0 && l[4+address].Load() == k.addr[0] {
-		return read((*slot)(l[4:]), id, home*2+1, false)
+	if id := l[4+ident].Load(); match(id, k) && l[4+address].Load() == k.addr[0] {
+		return read((*slot)(l[4:]), id, home*2+1)
 	}
 	if b := t.buckets[home].Load() & (bucketProbes - 1); b != 0 {
 		return t.findAway4(home, b, k)
@@ -134,17 +125,16 @@ func (t *table) find4(h Hash, k *Key) (Entry, bool) {
 	return Entry{}, false
 }
 
-// findAway4 looks at the lines away from home that the bucket word names.
+// findAway4 looks at the buckets away from home that the bucket word names.
 func (t *table) findAway4(home, b uint32, k *Key) (Entry, bool) {
-	want := k.ident | statusLive
 	for ; b != 0; b &= b - 1 {
 		at := t.probe(home, bits.TrailingZeros32(b))
 		l := &t.lines[at]
-		if id := l[ident].Load(); (id^want)&(identKey|statusMask) == 0 && l[address].Load() == k.addr[0] {
-			return read((*slot)(l[:4]), id, at*2, false)
+		if id := l[ident].Load(); match(id, k) && l[address].Load() == k.addr[0] {
+			return read((*slot)(l[:4]), id, at*2)
 		}
-		if id := l[4+ident].Load(); (id^want)&(identKey|statusMask) == 0 && l[4+address].Load() == k.addr[0] {
-			return read((*slot)(l[4:]), id, at*2+1, false)
+		if id := l[4+ident].Load(); match(id, k) && l[4+address].Load() == k.addr[0] {
+			return read((*slot)(l[4:]), id, at*2+1)
 		}
 	}
 	return Entry{}, false
@@ -153,31 +143,48 @@ func (t *table) findAway4(home, b uint32, k *Key) (Entry, bool) {
 // find6 is find for IPv6.
 func (t *table) find6(h Hash, k *Key) (Entry, bool) {
 	home := t.home(h)
-	l := &t.lines[home]
-	if id := l[ident].Load(); match6(l, id, k) {
-		return read((*slot)(l[:4]), id, home, true)
-	}
-	for b := t.buckets[home].Load() & (bucketProbes - 1); b != 0; b &= b - 1 {
-		at := t.probe(home, bits.TrailingZeros32(b))
-		l := &t.lines[at]
-		if id := l[ident].Load(); match6(l, id, k) {
-			return read((*slot)(l[:4]), id, at, true)
+	for b := uint32(1); ; {
+		n := t.probe(home, bits.TrailingZeros32(b)) * 2
+		l := &t.lines[n]
+		if id := l[ident].Load(); match(id, k) && matchAddresses6(l, k) {
+			return read((*slot)(l[:4]), id, n|atIPv6)
+		}
+		l = &t.lines[n+1]
+		if id := l[ident].Load(); match(id, k) && matchAddresses6(l, k) {
+			return read((*slot)(l[:4]), id, n+1|atIPv6)
+		}
+		if b == 1 {
+			b = t.buckets[home].Load()&bucketProbes | 1
+		}
+		if b &= b - 1; b == 0 {
+			return Entry{}, false
 		}
 	}
-	return Entry{}, false
 }
 
-// match6 reports whether an IPv6 line, whose ident word is id, is the key's.
-func match6(l *line, id uint64, k *Key) bool {
-	return (id^(k.ident|statusLive))&(identKey|statusMask) == 0 &&
-		l[address].Load() == k.addr[0] && l[address+1].Load() == k.addr[1] &&
+// match reports whether an ident word is live and has the key's ports and protocol.
+func match(id uint64, k *Key) bool {
+	return (id^(k.ident|statusLive))&(identKey|statusMask) == 0
+}
+
+// matchAddresses6 compares the addresses of an IPv6 slot with the key's.
+func matchAddresses6(l *line, k *Key) bool {
+	return l[address].Load() == k.addr[0] && l[address+1].Load() == k.addr[1] &&
 		l[address+2].Load() == k.addr[2] && l[address+3].Load() == k.addr[3]
 }
 
 // read copies a slot whose ident word was id, and fails if it is no longer.
-func read(s *slot, id uint64, n uint32, v6 bool) (Entry, bool) {
-	e := Entry{bind: s[bind].Load(), life: s[life].Load(), ident: id, slot: n, v6: v6}
+func read(s *slot, id uint64, at uint32) (Entry, bool) {
+	e := Entry{bind: s[bind].Load(), life: s[life].Load(), ident: id, at: at}
 	return e, s[ident].Load() == id && owns(id, e.life)
+}
+
+// entry is read for the slot of a number.
+func (t *table) entry(n uint32, id uint64) (Entry, bool) {
+	if t.v6 {
+		return read(t.slot(n), id, n|atIPv6)
+	}
+	return read(t.slot(n), id, n)
 }
 
 // lock takes the writers' lock of a home and returns its probe bits. The

@@ -71,8 +71,8 @@ func Format(mem []byte, config Config) (*Tables, error) {
 	}
 	sections, _ := config.layout()
 	for i, s := range sections {
-		header(headerSections+2*i, uint64(s.first)|uint64(s.lines)<<32)
-		header(headerSections+2*i+1, uint64(s.buckets))
+		header(headerSections+2*i, uint64(s.first)|uint64(s.buckets)<<32)
+		header(headerSections+2*i+1, uint64(s.words))
 	}
 	header(headerMagic, magic)
 	return newTables(lines, config), nil
@@ -112,7 +112,7 @@ func checkHeader(lines []line, config *Config) error {
 	}
 	sections, _ := config.layout()
 	for i, s := range sections {
-		if v, w := header(headerSections+2*i), uint64(s.first)|uint64(s.lines)<<32; v != w {
+		if v, w := header(headerSections+2*i), uint64(s.first)|uint64(s.buckets)<<32; v != w {
 			return &MismatchError{"place of " + configNames[i], v, w}
 		}
 	}
@@ -129,7 +129,7 @@ func newTables(lines []line, config Config) *Tables {
 	for i, s := range sections {
 		t.tables[i] = &table{
 			lines:    lines[s.first : s.first+s.lines],
-			buckets:  viewBuckets(lines[s.buckets:], s.lines),
+			buckets:  viewBuckets(lines[s.words:], s.buckets),
 			secret:   &t.secret,
 			servers:  t.servers,
 			capacity: int64(config.words()[i]),

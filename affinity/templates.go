@@ -47,8 +47,8 @@ func (t *Templates) Insert(h Hash, k *Key, server service.ID, flags Flags, now, 
 // server to use from now on. An invalid Entry means that the template is
 // gone: look it up again.
 func (t *Templates) Rebind(e Entry, server service.ID) (now Entry, won bool) {
-	tb := t.of(e.v6)
-	s := tb.slot(e.slot)
+	tb := t.of(e.IPv6())
+	s := tb.slot(e.slot())
 	for {
 		bound := s[bind].Load()
 		if s[ident].Load() != e.ident || bound>>bindUpper == dying {
@@ -71,13 +71,13 @@ func (t *Templates) Rebind(e Entry, server service.ID) (now Entry, won bool) {
 // Refresh restarts a template's timer. It writes only if the expiry is off by
 // a second or an eighth of the timeout. It reports false if the template is gone.
 func (t *Templates) Refresh(e *Entry, now, timeout Tick) bool {
-	return t.of(e.v6).renew(e.slot, incarnation(e.ident), now+timeout, slack(timeout))
+	return t.of(e.IPv6()).renew(e.slot(), incarnation(e.ident), now, timeout)
 }
 
 // Assure gives a template the flag Assured, so that it is never displaced.
 // Connections do it for theirs by themselves.
 func (t *Templates) Assure(e *Entry) {
-	word := &t.of(e.v6).slot(e.slot)[life]
+	word := &t.of(e.IPv6()).slot(e.slot())[life]
 	for {
 		old := word.Load()
 		if !owns(e.ident, old) || assured(old) ||
@@ -90,5 +90,5 @@ func (t *Templates) Assure(e *Entry) {
 // Delete forgets a template that nothing holds. It reports false if it is held
 // or was gone already.
 func (t *Templates) Delete(e *Entry) bool {
-	return t.of(e.v6).remove(e.slot, e.ident, 0, always)
+	return t.of(e.IPv6()).remove(e.slot(), e.ident, 0, always)
 }
