@@ -60,6 +60,15 @@ func (p Packet) Length(n uint16) Packet {
 	})
 }
 
+// FragmentOffset says another IPv4 fragment offset, in bytes (a multiple of 8).
+func (p Packet) FragmentOffset(n uint16) Packet {
+	return p.lying(func(f []byte, l3, _ int) []byte {
+		w := binary.BigEndian.Uint16(f[l3+6:])
+		binary.BigEndian.PutUint16(f[l3+6:], w&0xe000|n/8)
+		return f
+	})
+}
+
 // UDPLength says another UDP length.
 func (p Packet) UDPLength(n uint16) Packet {
 	return p.lying(func(f []byte, _, l4 int) []byte { binary.BigEndian.PutUint16(f[l4+4:], n); return f })
