@@ -36,6 +36,9 @@ func readAddresses(v value, interfaces []Interface, marks *markRules, services *
 	}
 	slices.SortFunc(a.VIPs, netip.Addr.Compare)
 	a.VIPs = slices.Compact(a.VIPs)
+	if n := len(a.VIPs); a.Interface == "lo" && n > 0 && a.VIPs[n-1].Is6() {
+		f.at("interface").errorf("interface lo does not hold IPv6 addresses such as %s, which are found by neighbour discovery on the link: write the interface of the clients' side", a.VIPs[n-1])
+	}
 	return a
 }
 

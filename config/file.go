@@ -2,14 +2,11 @@ package config
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/lexer"
-	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
 )
 
@@ -88,7 +85,11 @@ func (f *file) syntaxError(err error) {
 			at.place = placeOfToken(tk)
 		}
 	}
-	at.errorf("not valid YAML, %s", message)
+	advice := "look for a bracket, quote or indentation here or on the line before"
+	if line := at.place.line; line <= len(f.lines) && strings.Contains(f.lines[line-1], "\t") {
+		advice = "indent by spaces, not by tabs"
+	}
+	at.errorf("not valid YAML, %s: %s", strings.ReplaceAll(message, "\t", `\t`), advice)
 }
 
 // anchorVisitor gathers what aliases may name.
@@ -99,56 +100,6 @@ func (v anchorVisitor) Visit(n ast.Node) ast.Visitor {
 		v.file.anchors[anchor.Name.GetToken().Value] = anchor.Value
 	}
 	return v
-}
-
-// parse builds the tree. The parser is recursive and not ours: too deep a nesting
-// is refused before it would exhaust the stack, and a panic of it is an error.
-func parse(text string) (tree *ast.File, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			tree, err = nil, fmt.Errorf("the parser gave up: %v", r)
-		}
-	}()
-	tokens := lexer.Tokenize(text)
-	if err := checkNesting(tokens); err != nil {
-		return nil, err
-	}
-	// Duplicate keys are found in fields, together with all other errors.
-	return parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
-}
-
-// The limits of checkNesting; a configuration nests seven deep.
-const (
-	maxFlowDepth   = 32  // brackets within brackets
-	maxBlockColumn = 512 // every level of indentation takes a column
-	maxPrefixes    = 32  // tokens before a value: anchors, tags, keys
-)
-
-// checkNesting bounds how deep a parser of the tokens can recurse.
-func checkNesting(tokens token.Tokens) error {
-	flow, prefixes := 0, 0
-	for _, tk := range tokens {
-		prefixes++
-		switch tk.Type {
-		case token.SequenceStartType, token.MappingStartType:
-			flow++
-		case token.SequenceEndType, token.MappingEndType:
-			flow, prefixes = max(0, flow-1), 0
-		case token.CollectEntryType, token.CommentType, token.DocumentHeaderType, token.DocumentEndType:
-			prefixes = 0
-		case token.AnchorType, token.AliasType, token.TagType, token.MappingKeyType, token.MappingValueType, token.SequenceEntryType:
-		default:
-			if tk.Prev == nil || tk.Prev.Type != token.AnchorType {
-				prefixes = 0
-			}
-		}
-		deepBlock := flow == 0 && tk.Position != nil && tk.Position.Column > maxBlockColumn &&
-			(tk.Type == token.SequenceEntryType || tk.Type == token.MappingValueType || tk.Type == token.MappingKeyType)
-		if flow > maxFlowDepth || prefixes > maxPrefixes || deepBlock {
-			return &yaml.SyntaxError{Message: "values are nested too deeply", Token: tk}
-		}
-	}
-	return nil
 }
 
 // splitLines is the text's lines without their ends.

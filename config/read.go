@@ -74,13 +74,16 @@ func readRings(v value) Rings {
 	const smallest, largest = 64, 1 << 16
 	r := Rings{
 		Frames:     int(f.number("frames", 8192, 128, 1<<22)),
-		FrameSize:  int(f.powerOfTwo("frame_size", 2048, 2048, 4096)),
+		FrameSize:  2048,
 		RX:         int(f.powerOfTwo("rx", 2048, smallest, largest)),
 		TX:         int(f.powerOfTwo("tx", 2048, smallest, largest)),
 		Fill:       int(f.powerOfTwo("fill", 4096, smallest, largest)),
 		Completion: int(f.powerOfTwo("completion", 2048, smallest, largest)),
 		Batch:      int(f.number("batch", 64, 1, 256)),
 		HugePages:  f.flag("huge_pages", false),
+	}
+	if f.word("frame_size", "2048", "2048", "4096") == "4096" {
+		r.FrameSize = 4096
 	}
 	// The kernel takes a budget from 32 to the size of the TX ring (XDP_MAX_TX_SKB_BUDGET).
 	r.TransmitBudget = int(f.number("transmit_budget", min(512, int64(r.TX)), 32, largest))

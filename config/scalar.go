@@ -30,6 +30,12 @@ func (v value) number(lo, hi int64) (int64, bool) {
 	}
 	n, ok := parseNumber(s)
 	if !ok {
+		if short := strings.TrimLeft(s, "0"); short != s {
+			if _, ok := parseNumber(short); ok {
+				v.errorf("%s %s has a leading zero, which some take for octal: write %s", v.subject(), s, short)
+				return 0, false
+			}
+		}
 		v.errorf("%s %s is not a whole number: write one from %d to %d", v.subject(), quote(s), lo, hi)
 		return 0, false
 	}
@@ -124,10 +130,16 @@ func choice(word string, words []string) string {
 	if strings.HasPrefix(best, "did you mean") {
 		return best
 	}
-	if len(words) == 1 {
-		return "write " + words[0]
+	return "write " + either(words)
+}
+
+// either is the words as alternatives: a, b or c.
+func either(words []string) string {
+	last := len(words) - 1
+	if last < 1 {
+		return strings.Join(words, "")
 	}
-	return "write one of " + strings.Join(words, ", ")
+	return strings.Join(words[:last], ", ") + " or " + words[last]
 }
 
 // duration reads a key's time span of whole seconds.
@@ -284,7 +296,7 @@ func (v value) address() (netip.Addr, bool) {
 
 func addressAdvice(s string) string {
 	if ap, err := netip.ParseAddrPort(s); err == nil {
-		return fmt.Sprintf("write address: %s and port: %d", ap.Addr(), ap.Port())
+		return fmt.Sprintf("write %s alone, the port %d has its own key", ap.Addr(), ap.Port())
 	}
 	if p, err := netip.ParsePrefix(s); err == nil {
 		return fmt.Sprintf("write one address without a length, such as %s", p.Addr())

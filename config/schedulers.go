@@ -2,7 +2,6 @@ package config
 
 import (
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -67,7 +66,7 @@ func (v value) flags(scheduler string, legal []string) []string {
 		case len(legal) == 0:
 			item.errorf("scheduler %s has no flags: remove %s", scheduler, quote(s))
 		case !slices.Contains(legal, s):
-			item.errorf("scheduler %s has no flag %s: write %s", scheduler, quote(s), strings.Join(legal, " or "))
+			item.errorf("scheduler %s has no flag %s: write %s", scheduler, quote(s), either(legal))
 		default:
 			all = append(all, s)
 		}

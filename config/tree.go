@@ -1,0 +1,105 @@
+package config
+
+import (
+	"fmt"
+	"unicode/utf8"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/lexer"
+	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
+)
+
+// parse builds the tree. The parser is recursive and not ours: what nests so
+// deep that it might exhaust the stack is refused, and a panic is an error.
+func parse(text string) (tree *ast.File, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			tree, err = nil, fmt.Errorf("the parser gave up (%v)", r)
+		}
+	}()
+	tokens := joinColons(lexer.Tokenize(text))
+	if deep := tooDeep(tokens); deep != nil {
+		return nil, &yaml.SyntaxError{Message: "values are nested too deeply", Token: deep}
+	}
+	// Duplicate keys are found in fields, together with all other errors.
+	return parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
+}
+
+// joinColons makes one token of 2001:db8::10 where the scanner made three. In
+// braces it takes every colon for the end of a key, but without white space
+// behind it a colon is part of a plain scalar (YAML 1.2.2, 7.3.3).
+func joinColons(tokens token.Tokens) token.Tokens {
+	joined := make(token.Tokens, 0, len(tokens))
+	for i := 0; i < len(tokens); i++ {
+		tk := tokens[i]
+		if tk.Type == token.MappingValueType && i+1 < len(tokens) && isPlain(tokens[i+1]) && adjacent(tk, tokens[i+1]) {
+			text, origin, start := tk.Value, tk.Origin, tk.Position
+			if last := len(joined) - 1; last >= 0 && isPlain(joined[last]) && adjacent(joined[last], tk) {
+				text, origin, start = joined[last].Value+text, joined[last].Origin+origin, joined[last].Position
+				joined = joined[:last]
+			}
+			i++
+			tk = token.New(text+tokens[i].Value, origin+tokens[i].Origin, start)
+		}
+		tk.Prev, tk.Next = nil, nil
+		joined.Add(tk)
+	}
+	return joined
+}
+
+// isPlain reports whether a token is a scalar without quotes.
+func isPlain(tk *token.Token) bool {
+	return tk.CharacterType == token.CharacterTypeMiscellaneous && tk.Indicator == token.NotIndicator
+}
+
+// adjacent reports whether b begins where a ends, on the same line.
+func adjacent(a, b *token.Token) bool {
+	return a.Position != nil && b.Position != nil && a.Position.Line == b.Position.Line &&
+		a.Position.Column+utf8.RuneCountInString(a.Value) == b.Position.Column
+}
+
+// The limits of tooDeep. A configuration nests seven deep.
+const (
+	maxFlowDepth   = 32  // brackets within brackets
+	maxBlockColumn = 512 // each level of indentation takes a column
+	maxPrefixes    = 32  // anchors, tags and keys without a value between them
+)
+
+// tooDeep is the token at which the parser would recurse too deep, or nil.
+func tooDeep(tokens token.Tokens) *token.Token {
+	flow, prefixes, line := 0, 0, 0
+	for i, tk := range tokens {
+		newLine := flow == 0 && tk.Position != nil && tk.Position.Line != line
+		switch tk.Type {
+		case token.SequenceStartType, token.MappingStartType:
+			flow++
+		case token.SequenceEndType, token.MappingEndType:
+			flow, prefixes = max(0, flow-1), 0
+		case token.AnchorType, token.AliasType, token.TagType:
+			prefixes++
+		case token.MappingKeyType, token.MappingValueType, token.SequenceEntryType:
+			prefixes++
+			if newLine {
+				prefixes = 1
+			}
+			if flow == 0 && tk.Position != nil && tk.Position.Column > maxBlockColumn {
+				return tk
+			}
+		default:
+			name := i > 0 && tokens[i-1].Type == token.AnchorType
+			key := i+1 < len(tokens) && tokens[i+1].Type == token.MappingValueType
+			if !name && (!key || newLine) {
+				prefixes = 0
+			}
+		}
+		if flow > maxFlowDepth || prefixes > maxPrefixes {
+			return tk
+		}
+		if tk.Position != nil {
+			line = tk.Position.Line
+		}
+	}
+	return nil
+}
