@@ -1,0 +1,127 @@
+package bpf
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/cilium/ebpf"
+)
+
+// publish writes c beside what is in force and puts it in force by one write.
+//
+//	prefixes[0] -> entries, each with the generation g
+//	ports[g], conditions[g]
+//
+// The other generation's slots are nobody's while g is in force: a write to a
+// map of maps returns after the last frame that saw the old one is done
+// (maybe_wait_bpf_programs, kernel/bpf/syscall.c), so publish finds them free.
+// The caller must hold mu.
+func (s *Steering) publish(c *claims) error {
+	next := 1 - s.generation
+	for _, table := range []struct {
+		outer   *ebpf.Map
+		slot    uint32
+		inner   *ebpf.MapSpec
+		entries int
+		fill    func(*ebpf.Map) error
+	}{
+		{s.objects.Ports, next, s.inner.ports, len(c.sets), func(m *ebpf.Map) error { return putAll(m, c.sets) }},
+		{s.objects.Conditions, next, s.inner.conditions, len(c.conditions), func(m *ebpf.Map) error { return putAll(m, c.conditions) }},
+		{s.objects.Prefixes, 0, s.inner.entries, len(c.entries), func(m *ebpf.Map) error { return putEntries(m, c.entries, next) }},
+	} {
+		if err := putInner(table.outer, table.slot, table.inner, table.entries, table.fill); err != nil {
+			return err
+		}
+	}
+	s.generation, s.published = next, c
+	return nil
+}
+
+// innerSpecs are the maps inside the maps of maps, to be sized.
+type innerSpecs struct{ entries, ports, conditions *ebpf.MapSpec }
+
+// innerSpec takes the inner map of one of the program's maps of maps.
+func innerSpec(spec *ebpf.CollectionSpec, name string) *ebpf.MapSpec {
+	inner := spec.Maps[name].InnerMap.Copy()
+	inner.Name = name
+	return inner
+}
+
+// putInner makes an inner map for so many entries, has it filled, and puts it in place.
+func putInner(outer *ebpf.Map, slot uint32, spec *ebpf.MapSpec, entries int, fill func(*ebpf.Map) error) error {
+	spec = spec.Copy()
+	spec.MaxEntries = uint32(max(entries, 1))
+	m, err := ebpf.NewMap(spec)
+	if err != nil {
+		return fmt.Errorf("make map %s of %d entries: %w", spec.Name, spec.MaxEntries, err)
+	}
+	defer m.Close()
+	if err := fill(m); err != nil {
+		return fmt.Errorf("fill map %s: %w", spec.Name, err)
+	}
+	if err := outer.Put(slot, m); err != nil {
+		return fmt.Errorf("map %s: %w", spec.Name, err)
+	}
+	return nil
+}
+
+// putAll fills an array.
+func putAll[T any](m *ebpf.Map, values []T) error {
+	for i := range values {
+		if err := m.Put(uint32(i), &values[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func putEntries(m *ebpf.Map, entries map[netip.Prefix]steerEntry, generation uint32) error {
+	for p, e := range entries {
+		e.Generation = generation
+		if err := m.Put(prefixKey(p), &e); err != nil {
+			return fmt.Errorf("%s: %w", p, err)
+		}
+	}
+	return nil
+}
+
+// prefixKey is a prefix as the program looks it up: the family, then the address.
+func prefixKey(p netip.Prefix) *steerPrefix {
+	const familyBits = 32
+	family := [4]byte{3: 6}
+	if p.Addr().Is4() {
+		family[3] = 4
+	}
+	addr, _ := words(p)
+	return &steerPrefix{
+		Length: uint32(familyBits + p.Bits()),
+		Family: binary.NativeEndian.Uint32(family[:]),
+		Addr:   addr,
+	}
+}
+
+// activeGeneration asks the entries in force for their generation. The entries
+// are the truth: a director may have died between two writes.
+func (s *Steering) activeGeneration() (uint32, error) {
+	var trie *ebpf.Map
+	err := s.objects.Prefixes.Lookup(uint32(0), &trie)
+	if errors.Is(err, ebpf.ErrKeyNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("rules in force: %w", err)
+	}
+	defer trie.Close()
+	var key steerPrefix
+	var entry steerEntry
+	entries := trie.Iterate()
+	if entries.Next(&key, &entry) {
+		return entry.Generation, nil
+	}
+	if err := entries.Err(); err != nil {
+		return 0, fmt.Errorf("rules in force: %w", err)
+	}
+	return 0, nil // no entry: both generations are free
+}
