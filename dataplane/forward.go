@@ -20,7 +20,8 @@ type Forwarder struct {
 	snapshot *Snapshot
 	now      affinity.Tick
 	ifindex  uint32
-	chosen   service.ID // the server of the frame forwarded last
+	chosen   service.ID   // the server of the frame forwarded last
+	key      affinity.Key // of a template or of fragments
 	init     affinity.ConnInit
 	request  service.Request // for the scheduler, which takes a pointer: here, it is never allocated
 
@@ -55,9 +56,9 @@ func (f *Forwarder) Forward(frames [][]byte, ifindex int, now affinity.Tick, ver
 		}
 		p := &f.parsed[i]
 		if p.Kind == packet.KindFragment {
-			f.keys[i] = affinity.FragmentKey(&p.Tuple, p.FragmentID)
+			f.keys[i].SetFragment(&p.Tuple, p.FragmentID)
 		} else {
-			f.keys[i] = affinity.ConnKey(&p.Tuple)
+			f.keys[i].SetConn(&p.Tuple)
 		}
 		f.hashes[i] = f.tables.Conns.Hash(&f.keys[i])
 		touched ^= f.tables.Conns.Touch(f.hashes[i], f.keys[i].IPv6())
@@ -182,13 +183,14 @@ func (f *Forwarder) noteFragment(p *packet.Parsed, v Verdict) {
 	if v.Reason != Forwarded {
 		return
 	}
-	key := affinity.FragmentKey(&p.Tuple, p.FragmentID)
+	key := &f.key
+	key.SetFragment(&p.Tuple, p.FragmentID)
 	f.init = affinity.ConnInit{
 		Server:  f.chosen,
 		State:   affinity.StateFragment,
 		Timeout: f.snapshot.lookup(f.chosen).svc.timeouts[affinity.StateFragment],
 	}
-	f.tables.Conns.Insert(f.tables.Conns.Hash(&key), &key, &f.init, f.now)
+	f.tables.Conns.Insert(f.tables.Conns.Hash(key), key, &f.init, f.now)
 }
 
 // undo corrects the count of a frame that could not be sent after all.

@@ -81,9 +81,10 @@ func (f *Forwarder) pick(svc *service.VirtualService, t *packet.Tuple) *server {
 // persistent finds the server that the client's template names, or schedules
 // the client and makes one.
 func (f *Forwarder) persistent(svc *service.VirtualService, t *packet.Tuple) (*server, affinity.Entry) {
-	key := templateKey(svc, t)
-	hash := f.tables.Templates.Hash(&key)
-	template, found := f.tables.Templates.Lookup(hash, &key, f.now)
+	key := &f.key
+	setTemplateKey(key, svc, t)
+	hash := f.tables.Templates.Hash(key)
+	template, found := f.tables.Templates.Lookup(hash, key, f.now)
 	if found {
 		if s := f.snapshot.lookup(template.Server()); s != nil && honours(svc, s) {
 			if svc.Persistence.Refresh == service.RefreshConnection {
@@ -102,7 +103,7 @@ func (f *Forwarder) persistent(svc *service.VirtualService, t *packet.Tuple) (*s
 			f.tables.Templates.Refresh(&template, f.now, s.svc.template)
 		}
 	} else {
-		template, _ = f.tables.Templates.Insert(hash, &key, s.id, 0, f.now, s.svc.template)
+		template, _ = f.tables.Templates.Insert(hash, key, s.id, 0, f.now, s.svc.template)
 	}
 	if !template.Valid() { // no room, or gone this moment: the connection does without
 		return s, affinity.Entry{}
@@ -123,21 +124,21 @@ func honours(svc *service.VirtualService, s *server) bool {
 	return !svc.PersistentThresholds || !s.real.Counts.Overloaded.Load()
 }
 
-// templateKey is the key of the client's template (ip_vs_sched_persist): under a
-// firewall mark one for all addresses, ports and protocols; otherwise one for a
-// protocol and port, or for all ports of a service of port 0 or of FTP.
-func templateKey(svc *service.VirtualService, t *packet.Tuple) affinity.Key {
+// setTemplateKey sets the key of the client's template (ip_vs_sched_persist):
+// under a firewall mark one for all addresses, ports and protocols; otherwise one for
+// a protocol and port, or for all ports of a service of port 0 or of FTP.
+func setTemplateKey(key *affinity.Key, svc *service.VirtualService, t *packet.Tuple) {
 	mask := &svc.Persistence.Mask
 	if !t.Src.Is4() {
 		mask = &svc.Persistence.Mask6
 	}
 	client := t.Src.And(*mask)
-	if svc.Key.Mark != 0 {
-		return affinity.MarkKey(client, svc.Key.Mark)
+	switch {
+	case svc.Key.Mark != 0:
+		key.SetMark(client, svc.Key.Mark)
+	case svc.Key.Port == 0 || svc.Key.Port == ftpControl:
+		key.SetTemplate(client, t.Protocol, t.Dst, 0)
+	default:
+		key.SetTemplate(client, t.Protocol, t.Dst, t.DstPort)
 	}
-	port := t.DstPort
-	if svc.Key.Port == 0 || svc.Key.Port == ftpControl {
-		port = 0
-	}
-	return affinity.TemplateKey(client, t.Protocol, t.Dst, port)
 }
