@@ -4,12 +4,10 @@ import (
 	"net"
 	"net/netip"
 	"testing"
-	"time"
 
 	"github.com/vishvananda/netlink"
 
 	"github.com/xlvs/xlvs/internal/testnet"
-	"github.com/xlvs/xlvs/service"
 )
 
 var both = []netip.Addr{server4, server6}
@@ -260,24 +258,4 @@ func TestAgeingLeavesNoGap(t *testing.T) {
 		}
 		return false
 	})
-}
-
-// Events that do not concern us wake nobody.
-func TestOthersNeighboursAreNoNews(t *testing.T) {
-	t.Parallel()
-	b := newBed(t)
-	setEntry(t, b.director, server4, [6]byte{2, 0, 0, 0, 0, 9})
-	table := b.open(Options{}, server4)
-	waitFor(t, table, server4, func(_ service.NextHop, s Status) bool { return s.OK() })
-	setEntry(t, b.director, netip.MustParseAddr("10.0.0.50"), [6]byte{2, 0, 0, 0, 0, 50})
-	// A change that does concern us comes after it, and is the only one heard.
-	setEntry(t, b.director, server4, [6]byte{2, 0, 0, 0, 0, 8})
-	select {
-	case <-table.Changed():
-	case <-time.After(patience):
-		t.Fatal("no change heard")
-	}
-	if hop, _ := table.Lookup(server4); hop.Dst != [6]byte{2, 0, 0, 0, 0, 8} {
-		t.Errorf("woken for nothing: %v", hop)
-	}
 }

@@ -49,6 +49,8 @@ type hop struct {
 	asked bool          // the outcome of a solicitation is awaited
 	due   time.Time     // when to solicit; zero: no need
 	retry time.Duration // how long to wait after the next failure; 0: not at all
+
+	refused string // why the kernel would not solicit; "": it did
 }
 
 func newHop(n neighbour, now time.Time) *hop {
@@ -66,7 +68,7 @@ func (h *hop) update(e entry, now time.Time) {
 			h.due = now
 		}
 	case e.state&nudFixed != 0: // without an address that can be used
-		h.known, h.failed, h.due = false, true, time.Time{}
+		h.known, h.failed, h.due = false, true, now // due as soon as it is no longer fixed
 	case e.state == netlink.NUD_FAILED:
 		h.fail(now)
 	case e.state == netlink.NUD_NONE: // gone: collected, or flushed by someone

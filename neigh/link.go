@@ -15,7 +15,7 @@ type link struct {
 	running  bool // and able to send: it has carrier
 	ethernet bool
 	mac      [6]byte
-	parent   int // index of the interface below a VLAN device; 0 if it is none
+	parent   int // index of the interface below a VLAN device; 0: there is none in this namespace
 }
 
 func linkOf(l netlink.Link) link {
@@ -29,7 +29,7 @@ func linkOf(l netlink.Link) link {
 	if k.ethernet {
 		k.mac = [6]byte(attrs.HardwareAddr)
 	}
-	if vlan, ok := l.(*netlink.Vlan); ok {
+	if vlan, ok := l.(*netlink.Vlan); ok && attrs.NetNsID < 0 {
 		k.parent = vlan.ParentIndex
 	}
 	return k
@@ -42,19 +42,15 @@ type links map[int]link
 // route by a VLAN device leaves by the interface below it: direct routing keeps
 // the tag that the frame came with. What is below a bond or a bridge is not
 // looked for: they are reported as they are.
-func (ls links) egress(index int) (int, link) {
-	l := ls[index]
+func (ls links) egress(index int) int {
 	for range 2 { // at most two tags (802.1ad)
-		if l.parent == 0 {
+		below := ls[index].parent
+		if _, ok := ls[below]; !ok {
 			break
 		}
-		below, ok := ls[l.parent]
-		if !ok {
-			break // it is in another namespace
-		}
-		index, l = l.parent, below
+		index = below
 	}
-	return index, l
+	return index
 }
 
 // check says what is wrong with an interface as an egress, or is OK.

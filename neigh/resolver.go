@@ -50,8 +50,8 @@ type result struct {
 }
 
 // step takes in the news, solicits whom it must, and returns when it wants to
-// be called again without news.
-func (r *resolver) step(n news, now time.Time) (wake time.Time) {
+// be called again without news, and whether results may have changed.
+func (r *resolver) step(n news, now time.Time) (wake time.Time, moved bool) {
 	full := n.lost || !now.Before(r.synced)
 	if n.wantSet {
 		r.want(n.want)
@@ -59,9 +59,11 @@ func (r *resolver) step(n news, now time.Time) (wake time.Time) {
 	for key, e := range n.entries {
 		if h := r.hops[key]; h != nil {
 			h.update(e, now)
+			moved = true
 		}
 	}
 	if full || n.topology || n.wantSet {
+		moved = true
 		if err := r.sync(full, now); err != nil {
 			r.log.Warn("reading links and neighbours; trying again", "error", err, "after", syncRetry)
 			r.synced = now.Add(syncRetry)
@@ -69,8 +71,8 @@ func (r *resolver) step(n news, now time.Time) (wake time.Time) {
 			r.synced = now.Add(audit)
 		}
 	}
-	r.solicit(now)
-	return r.nextStep()
+	solicited := r.solicit(now)
+	return r.nextStep(), moved || solicited
 }
 
 func (r *resolver) want(addrs []netip.Addr) {
@@ -98,7 +100,8 @@ func (r *resolver) sync(full bool, now time.Time) error {
 	}
 	fresh := r.reroute(now)
 	for _, h := range r.hops {
-		h.follow(r.links[h.link].running, now)
+		_, status := r.out(h)
+		h.follow(status.OK(), now)
 	}
 	if full || fresh {
 		return r.readNeighbours(now)
@@ -167,15 +170,17 @@ func dump[T any](list func() ([]T, error)) (items []T, err error) {
 }
 
 // solicit makes the kernel ask the neighbours whose time has come.
-func (r *resolver) solicit(now time.Time) {
+func (r *resolver) solicit(now time.Time) (any bool) {
 	for _, h := range r.hops {
 		if !h.wants(now) {
 			continue
 		}
+		any, h.refused = true, ""
 		if err := r.use(h, now); err != nil {
-			r.log.Debug("soliciting a neighbour", "address", h.ip, "interface", r.links[h.link].name, "error", err)
+			h.refused, h.due = err.Error(), now.Add(firstRetry)
 		}
 	}
+	return any
 }
 
 // use uses the neighbour's entry as a packet would, without sending one.
@@ -243,21 +248,27 @@ func (r *resolver) result(t *target) result {
 	if t.hop == nil {
 		return result{status: r.explain(t)}
 	}
-	index, out := r.links.egress(t.hop.link)
-	if out.name != "" && !r.links[t.hop.link].running {
-		out = r.links[t.hop.link] // the VLAN device itself is down
-	}
-	status := out.check(r.allowed)
+	egress, status := r.out(t.hop)
 	if status.OK() {
-		status = t.hop.status(out.name)
+		status = t.hop.status(r.links[egress].name)
 	}
 	if !status.OK() {
 		return result{status: status}
 	}
 	return result{
-		hop:    service.NextHop{Interface: index, Dst: t.hop.mac, Src: out.mac},
+		hop:    service.NextHop{Interface: egress, Dst: t.hop.mac, Src: r.links[egress].mac},
 		status: status,
 	}
+}
+
+// out is the interface that frames for a hop leave by, and whether they can.
+func (r *resolver) out(h *hop) (index int, status Status) {
+	index = r.links.egress(h.link)
+	if status = r.links[index].check(r.allowed); status.OK() {
+		// With a VLAN device, both it and the interface below must be up.
+		status = r.links[h.link].check(nil)
+	}
+	return index, status
 }
 
 // explain is why a target has no route. When the interface that its route left
@@ -285,7 +296,10 @@ func (h *hop) status(out string) Status {
 	if h.ip.Is6() {
 		protocol = "neighbour discovery"
 	}
-	if h.failed {
+	switch {
+	case h.refused != "": // no privilege, or the kernel's neighbour table is full
+		return Status{NoAnswer, fmt.Sprintf("the kernel does not ask for %s on %s: %s", h.ip, out, h.refused)}
+	case h.failed:
 		return Status{NoAnswer, fmt.Sprintf("%s does not answer %s on %s", h.ip, protocol, out)}
 	}
 	return Status{Resolving, fmt.Sprintf("%s has not answered %s on %s yet", h.ip, protocol, out)}

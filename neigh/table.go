@@ -167,8 +167,10 @@ func (t *Table) step(now time.Time) (wake time.Time) {
 		t.overflows.Add(int64(n.overflows))
 		t.log.Warn("netlink events were lost, reading everything anew", "times", n.overflows)
 	}
-	wake = t.resolver.step(n, now)
-	t.publish(t.resolver.results())
+	wake, moved := t.resolver.step(n, now)
+	if moved {
+		t.publish(t.resolver.results())
+	}
 	return wake
 }
 
