@@ -31,6 +31,7 @@ type NIC struct {
 	limit    uint32 // descriptors that it takes per kick; 0 is no limit
 	late     bool   // completions wait for Complete
 	drop     bool   // the driver drops frames: EBUSY
+	bare     bool   // descriptors are moved, nothing else is done: for benchmarks
 	kicks    int
 	sent     [][][]byte // by queue
 }
@@ -175,6 +176,43 @@ func (n *NIC) Deliver(queue uint32, frame []byte) error {
 	return nil
 }
 
+// SetBare makes the NIC move descriptors and do nothing else, no copies and no
+// account: for benchmarks. Sent stays empty.
+func (n *NIC) SetBare(bare bool) {
+	n.kernel.mu.Lock()
+	defer n.kernel.mu.Unlock()
+	n.bare = bare
+}
+
+// DeliverBare receives up to count frames of length bytes, with the contents
+// that the memory happens to have, and returns how many.
+func (n *NIC) DeliverBare(queue uint32, count int, length uint32) int {
+	n.kernel.mu.Lock()
+	defer n.kernel.mu.Unlock()
+	s := n.kernel.on(n.ifindex, queue)
+	if s == nil {
+		return 0
+	}
+	got := s.rx.Reserve(s.fill.Ready(uint32(count)))
+	start := uint64(unix.XDP_PACKET_HEADROOM + s.umem.headroom)
+	for i := range got {
+		s.rx.Set(i, abi.Desc{Addr: s.fill.At(i) + start, Len: length})
+	}
+	s.fill.Release(got)
+	s.rx.Publish(got)
+	return int(got)
+}
+
+// transmitBare completes everything on the TX ring.
+func (s *socket) transmitBare() {
+	got := s.completion.Reserve(s.tx.Ready(s.tx.Size()))
+	for i := range got {
+		s.completion.Set(i, s.tx.At(i).Addr)
+	}
+	s.tx.Release(got)
+	s.completion.Publish(got)
+}
+
 // Sent takes the frames that went out on a queue, in order.
 func (n *NIC) Sent(queue uint32) [][]byte {
 	n.kernel.mu.Lock()
@@ -204,6 +242,10 @@ func (k *Kernel) inside(u *umem, addr uint64, length uint32) bool {
 // transmit is xsk_generic_xmit: at most max descriptors. k.mu is held.
 func (k *Kernel) transmit(s *socket, max uint32) unix.Errno {
 	n := s.nic
+	if n.bare {
+		s.transmitBare()
+		return 0
+	}
 	if n.limit == stuckLimit {
 		max = 0
 	} else if n.limit > 0 && n.limit < max {
