@@ -54,10 +54,19 @@ func newNeverQueue(servers list, _ flags, _ Options) (service.Scheduler, error) 
 
 // Schedule implements service.Scheduler.
 func (s *neverQueue) Schedule(*service.Request) *service.RealServer {
+	var least *service.RealServer
+	var leastLoad uint64
 	for _, r := range s.servers {
-		if r.Counts.Active.Load() <= 0 && !r.Counts.Overloaded.Load() {
+		if r.Counts.Overloaded.Load() {
+			continue
+		}
+		load := delay.of(r)
+		if load == delay.base { // idle
 			return r
 		}
+		if least == nil || heavier(leastLoad, least.Weight, load, r.Weight) {
+			least, leastLoad = r, load
+		}
 	}
-	return leastLoaded(s.servers, delay)
+	return least
 }

@@ -65,9 +65,12 @@ func (s *locality) Schedule(r *service.Request) *service.RealServer {
 		}
 	}
 	real := leastLoaded(s.servers, connections)
-	if real != nil {
+	switch {
+	case real != nil:
 		m.servers[0], m.n, m.changed = real.ID, 1, r.Now
 		m.write(r.Now)
+	case m.found: // its server may be back before it expires
+		m.touch(r.Now)
 	}
 	return real
 }

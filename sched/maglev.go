@@ -60,7 +60,7 @@ type share struct{ next, skip, turns uint32 }
 
 // maglevShares returns each server's share, nil if none has any. Turns are the weights
 // by their greatest common divisor, halved until the greatest has no more than maxBits bits
-// (IP_VS_MH_TAB_BITS), but at least 1. It is the last weight that was not 0
+// (IP_VS_MH_TAB_BITS), but at least 1: by default a server has at most 63 times the slots of another. It is the last weight that was not 0
 // that counts: a quiesced server keeps its slots, so that its clients come back to
 // it and nobody else's move.
 func maglevShares(servers list, size uint32, maxBits int) []share {

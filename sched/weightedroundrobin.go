@@ -91,18 +91,17 @@ func (s *weightedRoundRobin) next(passed int, level uint32) (int, uint32) {
 		return i, level
 	}
 	// A whole pass found nobody. The heaviest servers are in every pass, so they are
-	// overloaded: go at once to the first pass in which there is one that is not.
-	var heaviest uint32
-	for _, r := range s.servers {
-		if r.Available() {
-			heaviest = max(heaviest, uint32(r.Weight))
+	// overloaded: the first of the heaviest that are not is where the passes lead.
+	first := -1
+	for i, r := range s.servers {
+		if r.Available() && (first < 0 || r.Weight > s.servers[first].Weight) {
+			first = i
 		}
 	}
-	if heaviest == 0 {
+	if first < 0 {
 		return -1, 0
 	}
-	level = s.levelOf(heaviest)
-	return s.find(0, level), level
+	return first, s.levelOf(uint32(s.servers[first].Weight))
 }
 
 // find returns the first server from index i on that is in a pass of that
