@@ -3,12 +3,7 @@ package marks
 import (
 	"cmp"
 	"fmt"
-	"net/netip"
 	"slices"
-
-	"github.com/gaissmai/bart"
-
-	"github.com/xlvs/xlvs/packet"
 )
 
 // A dimension is one thing that rules look at. Each maps a packet's value to the
@@ -119,57 +114,6 @@ func compileInterfaces(rules []Rule, rows *rows) (*interfaces, error) {
 		i.row = append(i.row, rows.number(set))
 	}
 	return i, nil
-}
-
-// addresses is a dimension of addresses of both families.
-type addresses struct {
-	// row has the row of each prefix that a rule names: of all the rules that
-	// accept it, be it by this prefix or by one around it.
-	row   bart.Fast[uint32]
-	other uint32 // row of all other addresses
-}
-
-func (a *addresses) lookup(addr packet.Addr) uint32 {
-	if row, ok := a.row.Lookup(addr.Netip()); ok {
-		return row
-	}
-	return a.other
-}
-
-// compileAddresses makes a dimension out of each rule's list of prefixes, nil if
-// all lists are empty.
-func compileAddresses(name string, lists [][]netip.Prefix, rows *rows) (*addresses, error) {
-	var named bart.Table[bitset] // the rules that name this very prefix
-	indifferent, conditions := rows.newSet(), 0
-	for rule, list := range lists {
-		if len(list) == 0 {
-			indifferent.add(rule)
-		}
-		conditions += len(list)
-		for _, p := range list {
-			set, ok := named.Get(p.Masked())
-			if !ok {
-				set = rows.newSet()
-				named.Insert(p.Masked(), set)
-			}
-			set.add(rule)
-		}
-	}
-	switch {
-	case conditions == 0:
-		return nil, nil
-	case conditions > MaxConditions:
-		return nil, tooMany(name, conditions)
-	}
-	a := &addresses{other: rows.number(indifferent)}
-	for p := range named.All() {
-		set := slices.Clone(indifferent)
-		for _, around := range named.Supernets(p) { // p itself is one of them
-			set.union(around)
-		}
-		a.row.Insert(p, rows.number(set))
-	}
-	return a, nil
 }
 
 func tooMany(name string, n int) error {

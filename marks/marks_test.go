@@ -248,7 +248,7 @@ func manyRules(n int, v6 bool) []marks.Rule {
 
 func hostPrefix(i int, v6 bool) netip.Prefix {
 	if v6 {
-		return netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 14: byte(i >> 8), 15: byte(i)}), 128)
+		return netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 6: byte(i >> 8), 7: byte(i), 15: 1}), 128)
 	}
 	return netip.PrefixFrom(netip.AddrFrom4([4]byte{203, 0, byte(i >> 8), byte(i)}), 32)
 }
@@ -268,32 +268,73 @@ func hit(rules []marks.Rule, i int) packet.Parsed {
 
 func BenchmarkMatch(b *testing.B) {
 	for _, family := range []string{"ipv4", "ipv6"} {
-		for _, n := range []int{1, 10, 100, 1000} {
-			rules := manyRules(n, family == "ipv6")
-			compiled, err := marks.Compile(rules)
-			if err != nil {
-				b.Fatal(err)
-			}
-			hits := make([]packet.Parsed, 64)
-			for i := range hits {
-				hits[i] = hit(rules, i*n/len(hits))
-			}
-			misses := slices.Clone(hits)
-			for i := range misses {
-				misses[i].Tuple.DstPort = 22
-			}
-			for _, c := range []struct {
-				name    string
-				packets []packet.Parsed
-			}{{"hit", hits}, {"miss", misses}} {
-				b.Run(fmt.Sprintf("family=%s/rules=%d/%s", family, n, c.name), func(b *testing.B) {
-					i, sum := 0, marks.Mark(0)
-					for b.Loop() {
-						sum += compiled.Match(&c.packets[i%64], 1)
-						i++
-					}
-				})
+		for _, kind := range []string{"host", "prefix"} {
+			for _, n := range []int{1, 10, 100, 1000} {
+				rules := manyRules(n, family == "ipv6")
+				hits := make([]packet.Parsed, 64)
+				for i := range hits {
+					hits[i] = hit(rules, i*n/len(hits))
+				}
+				if kind == "prefix" {
+					widen(rules)
+				}
+				byPort, byAddress := slices.Clone(hits), slices.Clone(hits)
+				for i := range hits {
+					byPort[i].Tuple.DstPort = 22
+					byAddress[i].Tuple.Dst = packet.AddrFrom(elsewhere(family == "ipv6"))
+				}
+				name := fmt.Sprintf("family=%s/destination=%s/rules=%d/", family, kind, n)
+				benchmarkMatch(b, name+"hit", rules, hits)
+				benchmarkMatch(b, name+"miss=port", rules, byPort)
+				benchmarkMatch(b, name+"miss=address", rules, byAddress)
 			}
 		}
+	}
+}
+
+// elsewhere is an address that no rule of manyRules names.
+func elsewhere(v6 bool) netip.Addr {
+	if v6 {
+		return netip.MustParseAddr("2001:db8:ffff:ffff::1")
+	}
+	return netip.MustParseAddr("203.0.255.255")
+}
+
+// widen makes a network of each rule's destination.
+func widen(rules []marks.Rule) {
+	for i := range rules {
+		bits := 31
+		if rules[i].Destinations[0].Addr().Is6() {
+			bits = 64
+		}
+		rules[i].Destinations[0] = netip.PrefixFrom(rules[i].Destinations[0].Addr(), bits)
+	}
+}
+
+func benchmarkMatch(b *testing.B, name string, rules []marks.Rule, packets []packet.Parsed) {
+	compiled, err := marks.Compile(rules)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run(name, func(b *testing.B) {
+		b.ReportAllocs()
+		i := 0
+		for b.Loop() {
+			compiled.Match(&packets[i%len(packets)], 1)
+			i++
+		}
+	})
+}
+
+func BenchmarkCompile(b *testing.B) {
+	for _, n := range []int{1, 1000, marks.MaxRules} {
+		rules := manyRules(n, false)
+		b.Run(fmt.Sprintf("rules=%d", n), func(b *testing.B) {
+			for b.Loop() {
+				if _, err := marks.Compile(rules); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

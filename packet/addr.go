@@ -37,10 +37,15 @@ func (a Addr) And(m Addr) Addr { return Addr{Hi: a.Hi & m.Hi, Lo: a.Lo & m.Lo} }
 
 // Netip returns the address as the standard library has it, IPv4 unmapped.
 func (a Addr) Netip() netip.Addr {
+	if a.Is4() {
+		var b [4]byte
+		binary.BigEndian.PutUint32(b[:], a.V4())
+		return netip.AddrFrom4(b)
+	}
 	var b [16]byte
 	binary.BigEndian.PutUint64(b[:8], a.Hi)
 	binary.BigEndian.PutUint64(b[8:], a.Lo)
-	return netip.AddrFrom16(b).Unmap()
+	return netip.AddrFrom16(b)
 }
 
 // String is the address's usual text form.
