@@ -181,3 +181,29 @@ func TestLocalityNeverPicksAnOverloadedServer(t *testing.T) {
 		}
 	}
 }
+
+// A destination that is asked for while no server is to be had is in use all the same.
+func TestLocalityRemembersWhileNobodyIsAvailable(t *testing.T) {
+	for _, name := range []string{"lblc", "lblcr"} {
+		reals := servers(1, 1)
+		s := mustNew(t, name, reals, Options{Expiration: 10 * time.Second})
+		r := from("198.51.100.1:4000")
+		first := s.Schedule(r)
+		load(first, 1, 0) // the other one would be chosen for a new destination
+		overload := func(on bool) {
+			for _, r := range reals {
+				r.Counts.Overloaded.Store(on)
+			}
+		}
+		overload(true)
+		for r.Now = 8; r.Now < 40; r.Now += 8 {
+			if real := s.Schedule(r); real != nil {
+				t.Fatalf("%s: at %d chose %d, which is overloaded", name, r.Now, lastByte(real))
+			}
+		}
+		overload(false)
+		if real := s.Schedule(r); real != first {
+			t.Errorf("%s: chose %d, want %d, where the destination was", name, lastByte(real), lastByte(first))
+		}
+	}
+}
