@@ -33,19 +33,19 @@ func (c *Conns) of(v6 bool) *table {
 // Hash returns the key's hash, good for connections and templates alike.
 func (c *Conns) Hash(k *Key) Hash { return c.secret.hash(k) }
 
-// Touch begins to load the line where the search for a key of the family starts.
-// A caller with many keys touches all of them before it looks up the first,
-// so that the waits overlap. The result has no meaning; it is to be folded into
+// Touch begins to load the bucket where the search for a key of the family starts,
+// and the word that says where it goes on. A caller with many keys touches all of
+// them before it looks up the first, so that the waits overlap. The result has no meaning; it is to be folded into
 // something that is kept, lest the compiler drop the load.
 func (c *Conns) Touch(h Hash, v6 bool) uint64 { return c.of(v6).touch(h) }
 
-// touch loads the first word of each line of the home bucket.
+// touch loads the bucket word and the first word of each line of the home bucket.
 func (t *table) touch(h Hash) uint64 {
 	home := t.home(h)
 	if t.v6 {
-		return t.lines[2*home][ident].Load() ^ t.lines[2*home+1][ident].Load()
+		return t.lines[2*home][ident].Load() ^ t.lines[2*home+1][ident].Load() ^ uint64(t.buckets[home].Load())
 	}
-	return t.lines[home][ident].Load()
+	return t.lines[home][ident].Load() ^ uint64(t.buckets[home].Load())
 }
 
 // Lookup returns the key's connection, if it has one that has not expired.
@@ -76,8 +76,8 @@ func (c *Conns) Insert(h Hash, k *Key, init *ConnInit, now Tick) (Entry, Outcome
 // Update says that a packet of a connection came: it is now in this state, has
 // these flags beside those it had, and lives on for timeout. It writes only if
 // something changed that matters, for the expiry a second or an eighth of the
-// timeout. It reports false if the entry is gone. A connection that becomes
-// Assured makes its template so (ip_vs_control_assure_ct).
+// timeout. It reports false if there was something to write and the entry is gone. A
+// connection that becomes Assured makes its template so (ip_vs_control_assure_ct).
 func (c *Conns) Update(e *Entry, state State, flags Flags, now, timeout Tick) bool {
 	known := uint32(e.life >> lifeState)
 	if known&^maxState|uint32(state)|uint32(flags)<<(lifeFlags-lifeState) == known && settled(e.life, now, timeout) {

@@ -27,34 +27,27 @@ func (s *servers) counts(number uint32) *service.Counts {
 	return &s.count[number]
 }
 
-// account adds a connection in a state to a server's counts, or takes it away,
-// and keeps the overload flag: bound by +1, unbound by -1.
+// account adds a connection in a state to a server's counts by +1, or takes it away
+// by -1, and judges whether that overloads it.
 func (s *servers) account(number uint32, state State, by int64) {
-	if state == StateFragment {
-		return
-	}
 	c := s.counts(number)
-	if state.Active() {
+	switch {
+	case state.Active():
 		c.Active.Add(by)
-	} else {
+	case state != StateFragment:
 		c.Inactive.Add(by)
 	}
 	s.judge(number)
 }
 
-// move tells a server that a connection changed its state.
+// move tells a server that a connection changed its state. Those that count alike
+// are most of the changes, and cost nothing.
 func (s *servers) move(number uint32, from, to State) {
-	if from.Active() == to.Active() || from == StateFragment || to == StateFragment {
+	if from.Active() == to.Active() && (from == StateFragment) == (to == StateFragment) {
 		return
 	}
-	c := s.counts(number)
-	if to.Active() {
-		c.Active.Add(1)
-		c.Inactive.Add(-1)
-	} else {
-		c.Inactive.Add(1)
-		c.Active.Add(-1)
-	}
+	s.account(number, to, +1)
+	s.account(number, from, -1)
 }
 
 // judge sets or clears a server's overload flag (ip_vs_bind_dest,
