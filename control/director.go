@@ -1,0 +1,233 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/xlvs/xlvs/affinity"
+	"github.com/xlvs/xlvs/bpf"
+	"github.com/xlvs/xlvs/config"
+	"github.com/xlvs/xlvs/dataplane"
+	"github.com/xlvs/xlvs/neigh"
+	"github.com/xlvs/xlvs/service"
+)
+
+// Version is the release that this is; set by the linker for a release build.
+var Version = "0.1.0-dev"
+
+// Options are what Run needs.
+type Options struct {
+	Config *config.Config
+	// Load reads the configuration again for a reload.
+	Load func() (*config.Config, error)
+	// Reload asks for a reload whenever something comes in.
+	Reload <-chan os.Signal
+	// Ephemeral leaves nothing on the host, not even after SIGKILL.
+	Ephemeral bool
+	// Replace displaces other XDP programs.
+	Replace bool
+	// FreshTables forgets what a former run knew.
+	FreshTables bool
+	Logger      *slog.Logger
+}
+
+// Director is one running director. The goroutine of Run owns it; the control
+// socket reads it by view and by what is atomic.
+type Director struct {
+	options Options
+	log     *slog.Logger
+	started time.Time
+
+	// owned by Run's goroutine
+	config   *config.Config
+	builder  builder
+	policy   *policy
+	steering *bpf.Steering
+	memory   *bpf.TableMemory
+	tables   *affinity.Tables
+	plane    *dataplane.Plane
+	ports    []*port
+	workers  []*dataplane.Worker
+	failures chan dataplane.Failure
+	neigh    *neigh.Table
+	vips     *addresses
+	socket   *socketServer
+	rates    map[service.ID]*estimator
+	bases    map[service.ID]Traffic // what the number's former servers had
+	// generation counts the snapshots.
+	generation uint64
+	undo       []func() error // what to take back at the end, last first
+
+	// shared
+	view atomic.Pointer[view]
+}
+
+// Run runs a director until the context ends, then stops it cleanly. Everything
+// is validated before the first change to the host; what was changed is taken
+// back when a later step fails.
+func Run(ctx context.Context, options Options) (err error) {
+	d := &Director{
+		options: options, log: options.Logger, started: time.Now(), config: options.Config,
+		rates: map[service.ID]*estimator{}, bases: map[service.ID]Traffic{},
+	}
+	defer func() { err = errors.Join(err, d.stop()) }()
+	if err := d.start(); err != nil {
+		return err
+	}
+	d.notifyReady()
+	d.log.Info("ready", "services", len(d.policy.services.All()), "workers", len(d.workers))
+	d.loop(ctx)
+	d.notifyStopping()
+	return nil
+}
+
+// start brings the director up, step by step. Each step that changes something
+// says at once how to take it back.
+func (d *Director) start() error {
+	for _, step := range []struct {
+		what string
+		do   func() error
+	}{
+		{"interfaces", d.findPorts},
+		{"control socket", d.openSocket},
+		{"steering", d.openSteering},
+		{"tables", d.openTables},
+		{"configuration", d.firstPolicy},
+		{"neighbours", d.openNeighbours},
+		{"workers", d.startWorkers},
+		{"sockets", d.openPorts},
+		{"steering", d.steer},
+		{"addresses", d.openAddresses},
+	} {
+		if err := step.do(); err != nil {
+			return fmt.Errorf("%s: %w", step.what, err)
+		}
+	}
+	d.show()
+	go d.socket.serve(d)
+	return nil
+}
+
+// onStop remembers how to take back what was just done.
+func (d *Director) onStop(f func() error) { d.undo = append(d.undo, f) }
+
+// stop takes everything back, last first.
+func (d *Director) stop() error {
+	var errs []error
+	for i := len(d.undo) - 1; i >= 0; i-- {
+		errs = append(errs, d.undo[i]())
+	}
+	d.undo = nil
+	return errors.Join(errs...)
+}
+
+// openSteering loads the XDP program, or takes over the one that a former run
+// left, without detaching it. It also makes sure that this is the only director.
+func (d *Director) openSteering() error {
+	pin := d.config.Steering.Pin
+	if d.options.Ephemeral {
+		pin = ""
+	}
+	steering, err := bpf.Open(bpf.Options{
+		PinDir: pin, Fallback: fallback(d.config.Steering.Fallback), Replace: d.options.Replace,
+	})
+	if err != nil {
+		return err
+	}
+	d.steering = steering
+	d.onStop(steering.Remove)
+	return nil
+}
+
+func fallback(f config.Fallback) bpf.Fallback {
+	if f == config.Pass {
+		return bpf.FallbackPass
+	}
+	return bpf.FallbackDrop
+}
+
+// openTables maps the tables' memory: a former run's with all it holds, or new.
+func (d *Director) openTables() error {
+	t := d.config.Tables
+	geometry := affinity.Config{
+		Connections4: uint32(t.Connections), Connections6: uint32(t.Connections6),
+		Templates4: uint32(t.Templates), Templates6: uint32(t.Templates6), Servers: uint32(t.Servers),
+	}
+	pin := d.config.Steering.Pin
+	if d.options.Ephemeral {
+		pin = ""
+	}
+	open := bpf.OpenTables
+	if d.options.FreshTables {
+		open = bpf.ReplaceTables
+	}
+	memory, err := open(pin, geometry.Size())
+	if err != nil {
+		return err
+	}
+	d.memory = memory
+	d.onStop(memory.Remove)
+	if memory.Existed() {
+		d.tables, err = affinity.Attach(memory.Bytes(), geometry)
+	} else {
+		d.tables, err = affinity.Format(memory.Bytes(), geometry)
+	}
+	if err != nil {
+		// What a former run left is not ours to remove: keep it for one that can read it.
+		d.undo[len(d.undo)-1] = memory.Close
+		return fmt.Errorf("%w; to start without the connections and templates in %s/tables use --fresh-tables", err, pin)
+	}
+	if memory.Existed() {
+		s := d.tables.Stats()
+		d.log.Info("took over the tables of a former run",
+			"connections", s.Connections4.Live+s.Connections6.Live, "templates", s.Templates4.Live+s.Templates6.Live)
+	}
+	return nil
+}
+
+// openSocket opens the control socket. It answers when the director is ready.
+func (d *Director) openSocket() error {
+	s, err := listen(d.config.Control.Socket)
+	if err != nil {
+		return err
+	}
+	d.socket = s
+	d.onStop(s.close)
+	return nil
+}
+
+// firstPolicy builds the configuration's policy.
+func (d *Director) firstPolicy() error {
+	d.builder = builder{tables: d.tables}
+	p, err := d.builder.build(d.config, d.ifindexes())
+	if err != nil {
+		return err
+	}
+	d.policy = p
+	d.builder.previous = p.services
+	d.builder.release(p.services)
+	d.plane = dataplane.NewPlane(d.tables, d.config.Tables.Servers, d.snapshot())
+	return nil
+}
+
+// openNeighbours starts following the next hops of the real servers.
+func (d *Director) openNeighbours() error {
+	table, err := neigh.Open(neigh.Options{Logger: d.log, Interfaces: d.portNames()})
+	if err != nil {
+		return err
+	}
+	d.neigh = table
+	d.onStop(table.Close)
+	table.Want(d.serverAddrs())
+	return nil
+}
+
+// steer tells the XDP program what to redirect.
+func (d *Director) steer() error {
+	return d.steering.Update(d.policy.steerRules, d.policy.steerServices)
+}

@@ -1,0 +1,43 @@
+package control
+
+import (
+	"context"
+	"time"
+)
+
+// recoverPeriod is how often a port without sockets is tried again, and the
+// interfaces are looked at for changes that nobody announces.
+const recoverPeriod = time.Second
+
+// loop is the director's life: it reacts until the context ends.
+func (d *Director) loop(ctx context.Context) {
+	rates := time.NewTicker(estimatorPeriod)
+	defer rates.Stop()
+	recover := time.NewTicker(recoverPeriod)
+	defer recover.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			d.log.Info("stopping", "reason", context.Cause(ctx))
+			return
+		case <-d.options.Reload:
+			d.reload()
+		case <-d.neigh.Changed():
+			d.publish()
+		case failure := <-d.failures:
+			d.failed(failure)
+		case <-d.vips.changed():
+			d.show()
+		case <-recover.C:
+			d.recoverPorts()
+		case <-rates.C:
+			d.estimate()
+		}
+	}
+}
+
+// publish gives the workers a new snapshot and the control socket a new view.
+func (d *Director) publish() {
+	d.plane.Publish(d.snapshot())
+	d.show()
+}

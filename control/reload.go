@@ -1,0 +1,54 @@
+package control
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/xlvs/xlvs/bpf"
+	"github.com/xlvs/xlvs/config"
+)
+
+// reload reads the configuration again and brings everything to where a start
+// with it would have brought it, connections and templates apart. A
+// configuration that cannot be had leaves everything as it was.
+func (d *Director) reload() {
+	d.notifyReloading()
+	defer d.notifyReady()
+	cfg, err := d.options.Load()
+	if err == nil {
+		err = d.apply(cfg)
+	}
+	if err != nil {
+		d.log.Error("reload refused: the running configuration stays", "error", err)
+		return
+	}
+	d.log.Info("reloaded", "services", len(d.policy.services.All()), "snapshot", d.plane.Snapshot().Generation)
+}
+
+// apply makes cfg the running configuration. All that can be refused is refused
+// before anything changes.
+func (d *Director) apply(cfg *config.Config) error {
+	old := d.config
+	if keys := config.RestartNeeded(old, cfg); len(keys) > 0 {
+		return fmt.Errorf("%s cannot change without a restart", strings.Join(keys, ", "))
+	}
+	p, err := d.builder.build(cfg, d.ifindexes())
+	if err != nil {
+		return err
+	}
+	if err := bpf.Check(p.steerRules, p.steerServices); err != nil {
+		d.builder.release(d.policy.services)
+		return err
+	}
+	d.policy, d.config, d.builder.previous = p, cfg, p.services
+	// The workers know a new service before its packets come to them.
+	d.publish()
+	err = errors.Join(d.steer(), d.steering.SetFallback(fallback(cfg.Steering.Fallback)), d.vips.set(cfg))
+	d.neigh.Want(d.serverAddrs())
+	d.builder.release(p.services)
+	for _, change := range config.Diff(old, cfg) {
+		d.log.Info("changed", "what", change.String())
+	}
+	return err
+}
