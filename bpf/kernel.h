@@ -43,11 +43,14 @@ struct xdp_md {
 	__u32 egress_ifindex;
 };
 
+#define MAX_PACKET 65535 /* bytes */
+
 /* IEEE 802.3, 802.1Q */
 #define ETH_P_IP 0x0800
 #define ETH_P_8021Q 0x8100
 #define ETH_P_IPV6 0x86dd
 #define ETH_P_8021AD 0x88a8
+#define ETH_P_9100 0x9100 /* outer tag of before 802.1ad */
 #define VLAN_VID_MASK 0x0fff
 
 struct ethernet {
@@ -117,7 +120,7 @@ struct ports {
 };
 #define TCP_MIN 20
 #define UDP_MIN 8
-#define SCTP_MIN 12
+#define SCTP_MIN 16 /* and the header of a chunk: there is no packet without one */
 
 /* RFC 792, RFC 4443 */
 #define ICMP_HEADER 8

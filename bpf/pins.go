@@ -22,7 +22,7 @@ const bpffsMount = "/sys/fs/bpf"
 const (
 	linkPrefix = "link-"  // and the interface index
 	tablesPin  = "tables" // see OpenTables
-	newSuffix  = ".new"   // of tables that are about to be moved into place
+	newSuffix  = "-new"   // of tables that are about to be moved into place
 )
 
 // mapPins are the names of the pinned maps.

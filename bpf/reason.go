@@ -31,8 +31,8 @@ const (
 	GroupAddress = Reason(steerReasonGROUP_ADDRESS)
 	// Truncated: the frame ends before a header, or before the end of the packet.
 	Truncated = Reason(steerReasonTRUNCATED)
-	// BadLength: a header's version or length contradicts itself or another header's.
-	BadLength = Reason(steerReasonBAD_LENGTH)
+	// BadHeader: a version, length, fragment offset or address that no sound packet has.
+	BadHeader = Reason(steerReasonBAD_HEADER)
 	// TooManyHeaders: more IPv6 extension headers than the program follows (8).
 	TooManyHeaders = Reason(steerReasonTOO_MANY_HEADERS)
 
@@ -50,7 +50,7 @@ var reasonNames = [NumReasons]string{
 	NoPorts:         "no_ports",
 	GroupAddress:    "group_address",
 	Truncated:       "truncated",
-	BadLength:       "bad_length",
+	BadHeader:       "bad_header",
 	TooManyHeaders:  "too_many_headers",
 }
 

@@ -39,7 +39,7 @@ enum reason {
 	NO_PORTS,
 	GROUP_ADDRESS,
 	TRUNCATED,
-	BAD_LENGTH,
+	BAD_HEADER,
 	TOO_MANY_HEADERS,
 	REASONS,
 };
@@ -196,8 +196,8 @@ struct frame {
 	__u8 dscp;
 	__u8 family;     /* 4 or 6 */
 	__u8 next;       /* IP protocol of the next header */
-	__u8 fragmented; /* first fragment: more follow */
-	__u8 later;      /* later fragment: ports not known */
+	__u8 fragmented; /* more fragments follow */
+	__u32 later;     /* offset of a later fragment in bytes, 0 otherwise */
 };
 
 /* What is looked up: client -> virtual address. */
@@ -243,7 +243,7 @@ static __always_inline enum reason parse_ethernet(struct frame *f)
 	for (int i = 0; i < 2; i++) {
 		struct vlan *tag;
 
-		if (type != bpf_htons(ETH_P_8021Q) && type != bpf_htons(ETH_P_8021AD))
+		if (type != bpf_htons(ETH_P_8021Q) && type != bpf_htons(ETH_P_8021AD) && type != bpf_htons(ETH_P_9100))
 			break;
 		tag = AT(f, vlan);
 		if (!HAS(f, tag))
@@ -276,6 +276,12 @@ static __always_inline void copy6(__be32 *to, const __be32 *addr)
 	to[3] = addr[3];
 }
 
+/* IPv4-mapped (RFC 4291, 2.5.5.2): not on a wire (ip6_rcv_core), and IPv4 to who reads one. */
+static __always_inline int is_mapped(const __be32 *addr)
+{
+	return !addr[0] && !addr[1] && addr[2] == bpf_htonl(0xffff);
+}
+
 /* An IPv4 header. One that an ICMP error quotes may say a length that the quote does not hold. */
 static __always_inline enum reason parse_ipv4(struct frame *f, __be32 *source, __be32 *destination, int quoted)
 {
@@ -287,21 +293,25 @@ static __always_inline enum reason parse_ipv4(struct frame *f, __be32 *source, _
 		return TRUNCATED;
 	header = (ip->version_ihl & 0xf) * 4;
 	length = bpf_ntohs(ip->total_length);
-	if (ip->version_ihl >> 4 != 4 || header < IPV4_MIN || length < header)
-		return BAD_LENGTH;
+	if (ip->version_ihl >> 4 != 4 || header < IPV4_MIN)
+		return BAD_HEADER;
 	if (quoted) {
 		if (f->left < header)
-			return BAD_LENGTH;
+			return BAD_HEADER;
 		f->left -= header;
 	} else {
+		if (length < header)
+			return BAD_HEADER;
 		if ((void *)ip + length > f->end)
 			return TRUNCATED;
 		f->left = length - header;
 		f->dscp = ip->tos >> 2;
 	}
 	fragment = bpf_ntohs(ip->fragment);
-	f->later = (fragment & IPV4_OFFSET_MASK) != 0;
+	f->later = (fragment & IPV4_OFFSET_MASK) * 8;
 	f->fragmented = (fragment & IPV4_MORE_FRAGMENTS) != 0;
+	if (f->later + f->left > MAX_PACKET - header)
+		return BAD_HEADER;
 	f->next = ip->protocol;
 	f->at += header;
 	copy4(source, ip->source);
@@ -319,6 +329,7 @@ static __always_inline int is_extension(__u8 protocol)
 struct chain {
 	__u32 at, left;
 	__u32 next, fragmented, later;
+	__u32 fragment; /* there was a fragment header */
 };
 #define MAX_AT 0x7fff /* bytes; more than a frame that XDP sees may have */
 
@@ -340,7 +351,7 @@ __attribute__((noinline)) int skip_extensions(struct xdp_md *ctx, struct chain *
 		if (!is_extension(c->next))
 			return GO_ON;
 		if (c->left < sizeof(*x))
-			return BAD_LENGTH;
+			return BAD_HEADER;
 		if (c->at > MAX_AT)
 			return TRUNCATED;
 		x = data + c->at;
@@ -353,14 +364,19 @@ __attribute__((noinline)) int skip_extensions(struct xdp_md *ctx, struct chain *
 			__u16 word = bpf_ntohs(x->word);
 
 			length = sizeof(*x);
+			if (c->fragment) /* of a fragment */
+				return BAD_HEADER;
+			c->fragment = 1;
 			c->fragmented = (word & IPV6_MORE_FRAGMENTS) != 0;
-			c->later = (word & IPV6_OFFSET_MASK) != 0;
+			c->later = word & IPV6_OFFSET_MASK;
+			if (c->later + c->left - length > MAX_PACKET)
+				return BAD_HEADER;
 		}
 		/* Segments left: the packet is not for its destination yet (RFC 8200, 4.4). */
 		if (c->next == PROTO_ROUTING && (bpf_ntohs(x->word) & 0xff))
 			return NO_PORTS;
 		if (c->left < length)
-			return BAD_LENGTH;
+			return BAD_HEADER;
 		c->left -= length;
 		c->at += length;
 		c->next = x->next;
@@ -384,7 +400,7 @@ static __always_inline enum reason parse_extensions(struct xdp_md *ctx, struct f
 	f->left = c.left;
 	f->next = c.next;
 	f->fragmented = c.fragmented != 0;
-	f->later = c.later != 0;
+	f->later = c.later;
 	return reason;
 }
 
@@ -397,13 +413,13 @@ static __always_inline enum reason parse_ipv6(struct xdp_md *ctx, struct frame *
 		return TRUNCATED;
 	first = bpf_ntohl(ip->version_class_flow);
 	if (first >> 28 != 6)
-		return BAD_LENGTH;
+		return BAD_HEADER;
 	if (quoted) {
 		if (f->left < sizeof(*ip))
-			return BAD_LENGTH;
+			return BAD_HEADER;
 		f->left -= sizeof(*ip);
 	} else {
-		/* A jumbogram (RFC 2675) says 0 here, and ends as BAD_LENGTH. */
+		/* A jumbogram (RFC 2675) says 0 here, and ends as BAD_HEADER. */
 		f->left = bpf_ntohs(ip->payload_length);
 		if ((void *)(ip + 1) + f->left > f->end)
 			return TRUNCATED;
@@ -414,6 +430,8 @@ static __always_inline enum reason parse_ipv6(struct xdp_md *ctx, struct frame *
 	f->at += sizeof(*ip);
 	copy6(source, ip->source);
 	copy6(destination, ip->destination);
+	if (is_mapped(source) || is_mapped(destination))
+		return BAD_HEADER;
 	return parse_extensions(ctx, f);
 }
 
@@ -437,12 +455,15 @@ static __always_inline __u32 transport_min(__u8 protocol)
 	return 0;
 }
 
+/* Bytes of a transport header that an ICMP error quotes at least (RFC 792). */
+#define QUOTED_MIN 8
+
 static __always_inline enum reason parse_ports(struct frame *f, __u32 min, __u32 *source, __u32 *destination)
 {
 	struct ports *p = AT(f, ports);
 
 	if (f->left < min)
-		return BAD_LENGTH;
+		return BAD_HEADER;
 	if (!HAS(f, p))
 		return TRUNCATED;
 	*source = bpf_ntohs(p->source);
@@ -465,8 +486,8 @@ static __always_inline int is_error(struct frame *f)
 
 /*
  * The packet that an ICMP error quotes: one of ours towards the client, so the
- * flow is its reverse. It holds the ports at least (RFC 792: 8 bytes of them);
- * a later fragment holds none and is not resolved, as in IPVS.
+ * flow is its reverse. It holds the ports at least; a later fragment holds none
+ * and is not resolved, as in IPVS.
  */
 static __always_inline enum reason parse_quote(struct xdp_md *ctx, struct frame *f, struct flow *flow)
 {
@@ -486,7 +507,7 @@ static __always_inline enum reason parse_quote(struct xdp_md *ctx, struct frame 
 		return UNCLAIMED;
 	/* The error's source is a router; the flow's is the quoted destination. */
 	flow->quoted = 1;
-	return parse_ports(f, sizeof(struct ports), &flow->port, &flow->source_port);
+	return parse_ports(f, QUOTED_MIN, &flow->port, &flow->source_port);
 }
 
 static __always_inline enum reason parse(struct xdp_md *ctx, struct frame *f, struct flow *flow)
@@ -504,8 +525,12 @@ static __always_inline enum reason parse(struct xdp_md *ctx, struct frame *f, st
 	flow->vlan = f->vlan;
 	flow->dscp = f->dscp;
 	min = transport_min(f->next);
-	if (f->later)
+	if (f->later) {
+		/* It would overlap the TCP header of the first one (RFC 1858, 3; RFC 3128). */
+		if (f->next == PROTO_TCP && f->later < TCP_MIN)
+			return BAD_HEADER;
 		return min || (f->family == 6 && is_extension(f->next)) ? GO_ON : NO_PORTS;
+	}
 	if (min)
 		return parse_ports(f, min, &flow->source_port, &flow->port);
 	if (is_error(f))

@@ -80,7 +80,7 @@ const (
 	steerReasonNO_PORTS         steerReason = 6
 	steerReasonGROUP_ADDRESS    steerReason = 7
 	steerReasonTRUNCATED        steerReason = 8
-	steerReasonBAD_LENGTH       steerReason = 9
+	steerReasonBAD_HEADER       steerReason = 9
 	steerReasonTOO_MANY_HEADERS steerReason = 10
 	steerReasonREASONS          steerReason = 11
 )

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -48,6 +49,8 @@ type Director struct {
 	builder  builder
 	policy   *policy
 	steering *bpf.Steering
+	// removeSteering detaches and unpins, once.
+	removeSteering func() error
 	memory   *bpf.TableMemory
 	tables   *affinity.Tables
 	plane    *dataplane.Plane
@@ -140,7 +143,8 @@ func (d *Director) openSteering() error {
 		return err
 	}
 	d.steering = steering
-	d.onStop(steering.Remove)
+	d.removeSteering = sync.OnceValue(steering.Remove)
+	d.onStop(d.removeSteering)
 	return nil
 }
 

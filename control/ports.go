@@ -113,7 +113,7 @@ func (d *Director) ifindexes() map[string]int {
 // redirected to a queue whose socket is not there yet. All sockets must open now;
 // later a port may lose and regain them.
 func (d *Director) openPorts() error {
-	d.onStop(d.steering.Remove) // before the sockets close: some drivers want it so
+	d.onStop(d.removeSteering) // before the sockets close: some drivers want it so
 	for i, p := range d.ports {
 		for _, queue := range p.queues {
 			if err := d.openPortSocket(i, queue); err != nil {

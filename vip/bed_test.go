@@ -12,6 +12,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
+	"pgregory.net/rapid"
 
 	"github.com/xlvs/xlvs/internal/testnet"
 )
@@ -47,7 +48,7 @@ func hold() {
 //	| fd00::1/64           |      |          fd00::2/64  |
 //	+----------------------+      +----------------------+
 type bed struct {
-	t                *testing.T
+	t                tester
 	director, client *testnet.Namespace
 }
 
@@ -57,14 +58,20 @@ var (
 	vips = []netip.Addr{vip4, vip6}
 )
 
-func newBed(t *testing.T) *bed {
+// tester is a *testing.T or a *rapid.T.
+type tester interface {
+	rapid.TB
+	Cleanup(func())
+}
+
+func newBed(t tester) *bed {
 	t.Helper()
 	b := &bed{t: t, director: namespace(t), client: namespace(t)}
 	b.connect()
 	return b
 }
 
-func namespace(t *testing.T) *testnet.Namespace {
+func namespace(t tester) *testnet.Namespace {
 	t.Helper()
 	ns, err := testnet.New()
 	must(t, err)
@@ -182,7 +189,7 @@ func (b *bed) directorMAC() string {
 const patience = 8 * time.Second
 
 // eventually waits for a condition that nothing announces.
-func eventually(t *testing.T, ok func() (bool, string)) {
+func eventually(t tester, ok func() (bool, string)) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
 		good, how := ok()
@@ -203,7 +210,7 @@ func (b *bed) eventuallyOn(name string, want ...string) {
 	})
 }
 
-func must(t *testing.T, err error) {
+func must(t tester, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

@@ -118,7 +118,6 @@ func clock(seconds float64) string {
 	return fmt.Sprintf("%02d:%02d", s/60, s%60)
 }
 
-
 // counts prints the counters that are not zero, by name.
 func (p *printer) counts(title string, counts map[string]uint64) {
 	p.printf("%s\n", title)

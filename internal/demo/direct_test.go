@@ -3,7 +3,6 @@ package demo
 import (
 	"bytes"
 	"context"
-	"crypto/x509"
 	"io"
 	"net/netip"
 	"os"
@@ -13,39 +12,27 @@ import (
 	"time"
 )
 
-// directBed is the demo's network without a director: the router sends what is
-// for the virtual addresses to one real server straight away, so that what
-// clients and servers say to each other is tested alone.
-func directBed(t *testing.T, role string) (*topology, *x509.CertPool) {
+// newTestBed is the demo's network and hosts, without a director.
+func newTestBed(t *testing.T) *bed {
 	t.Helper()
-	dir := t.TempDir()
-	top, err := buildTopology(testName())
+	executable, err := os.Executable()
+	must(t, err)
+	b, err := newBed(testContext(t), testName(), executable)
 	must(t, err)
 	t.Cleanup(func() {
-		if err := top.Close(); err != nil {
+		if err := b.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	trusted, err := makeCertificate(dir)
-	must(t, err)
-	executable, err := os.Executable()
-	must(t, err)
-	for _, host := range []string{role, directorName} {
-		p, err := startHost(testContext(t), top, host, executable, dir)
-		must(t, err)
-		t.Cleanup(func() {
-			if err := p.stop(5 * time.Second); err != nil && host != directorName {
-				t.Log(logTail(dir, host))
-			}
-		})
-	}
-	for _, s := range servers {
-		if s.name == role {
-			must(t, top.ns(routerName).ReplaceRoute(hostPrefix(vip4), s.leg.addr4()))
-			must(t, top.ns(routerName).ReplaceRoute(hostPrefix(vip6), s.leg.addr6()))
-		}
-	}
-	return top, trusted
+	return b
+}
+
+// route sends what is for the virtual addresses to one host straight away, so
+// that what clients and servers say to each other is tested alone.
+func (b *bed) route(t *testing.T, to leg) {
+	t.Helper()
+	must(t, b.ns(routerName).ReplaceRoute(hostPrefix(vip4), to.addr4()))
+	must(t, b.ns(routerName).ReplaceRoute(hostPrefix(vip6), to.addr6()))
 }
 
 func bothFamilies(t *testing.T, f func(t *testing.T, addr netip.Addr)) {
@@ -56,9 +43,10 @@ func bothFamilies(t *testing.T, f func(t *testing.T, addr netip.Addr)) {
 }
 
 func TestClientsMeetARealServer(t *testing.T) {
-	top, trusted := directBed(t, "two")
+	b := newTestBed(t)
+	b.route(t, servers[1].leg)
 	bothFamilies(t, func(t *testing.T, addr netip.Addr) {
-		ctx, c := testContext(t), newClient(top, addr, trusted)
+		ctx, c := testContext(t), b.client(addr)
 		for _, over := range []servicePort{overHTTP, overHTTPS, overShort} {
 			if server, err := c.get(ctx, over); err != nil || server != "two" {
 				t.Errorf("%s: server %q, %v", over.service, server, err)
@@ -86,12 +74,13 @@ func TestClientsMeetARealServer(t *testing.T) {
 }
 
 func TestDownloadIsByteExact(t *testing.T) {
-	top, trusted := directBed(t, "one")
+	b := newTestBed(t)
+	b.route(t, servers[0].leg)
 	const size = 1 << 20
 	want := make([]byte, size)
 	_, err := io.ReadFull(downloadContent(), want)
 	must(t, err)
-	c := newClient(top, host(networks[1].wire.prefix4, 10), trusted)
+	c := b.client(host(networks[1].wire.prefix4, 10))
 	answer, err := c.open(testContext(t), c.http, "http://"+c.vip(portHTTP)+downloadPath+"?bytes="+strconv.Itoa(size))
 	must(t, err)
 	defer answer.Body.Close()
@@ -103,13 +92,14 @@ func TestDownloadIsByteExact(t *testing.T) {
 }
 
 func TestDatagramStreamCountsWhatIsLost(t *testing.T) {
-	top, trusted := directBed(t, "three")
-	ctx, c := testContext(t), newClient(top, host(networks[2].wire.prefix4, 10), trusted)
+	b := newTestBed(t)
+	b.route(t, servers[2].leg)
+	ctx, c := testContext(t), b.client(host(networks[2].wire.prefix4, 10))
 	s := streamUntil(t, ctx, c, 50)
 	if s.lost() != 0 || s.twice != 0 {
 		t.Errorf("%d sent, %d lost, %d twice", s.sent, s.lost(), s.twice)
 	}
-	must(t, top.ns("three").Down(uplink))
+	must(t, b.ns("three").Down(uplink))
 	if s := streamUntil(t, ctx, c, 50); s.lost() != s.sent {
 		t.Errorf("nobody answers, yet %d of %d are lost", s.lost(), s.sent)
 	}
@@ -128,12 +118,9 @@ func streamUntil(t *testing.T, ctx context.Context, c *client, datagrams int) *s
 }
 
 func TestDirectorsKernelAnswersItself(t *testing.T) {
-	top, trusted := directBed(t, "one")
-	// The route past the director is for the services' test: take it back.
-	must(t, top.ns(routerName).ReplaceRoute(hostPrefix(vip4), directorLeg.addr4()))
-	must(t, top.ns(routerName).ReplaceRoute(hostPrefix(vip6), directorLeg.addr6()))
+	b := newTestBed(t)
 	bothFamilies(t, func(t *testing.T, addr netip.Addr) {
-		ctx, c := testContext(t), newClient(top, addr, trusted)
+		ctx, c := testContext(t), b.client(addr)
 		if took, err := c.ping(ctx); err != nil || took <= 0 {
 			t.Errorf("ping: %v, %v", took, err)
 		}
@@ -144,26 +131,4 @@ func TestDirectorsKernelAnswersItself(t *testing.T) {
 			t.Errorf("a host without a web server answers on port 80: %v", err)
 		}
 	})
-}
-
-func TestLedgerFindsSplitClients(t *testing.T) {
-	l := newLedger()
-	a, b := netip.MustParseAddr("198.18.1.10"), netip.MustParseAddr("198.18.1.11")
-	l.met(a, serviceHTTP, "one")
-	l.met(a, serviceHTTPS, "one")
-	l.met(a, serviceFTP, "two") // another mark: no split
-	l.met(a, serviceEcho, "one")
-	l.met(a, serviceEcho, "two") // no mark: no split
-	l.met(b, serviceHTTP, "one")
-	l.met(b, serviceHTTPS, "three")
-	l.fail()
-	if split := l.splitClients(); len(split) != 1 || split[0] != b {
-		t.Errorf("split clients %v, want %v", split, b)
-	}
-	if requests, failed := l.totals(); requests != 8 || failed != 1 {
-		t.Errorf("%d requests, %d failed", requests, failed)
-	}
-	if met := l.serversOfNetwork(networkOf(a), markedWeb); len(met) != 2 {
-		t.Errorf("the network met %v", met)
-	}
 }

@@ -10,8 +10,8 @@ import (
 
 // TestMain lets the test binary be a host's process too, as cmd/xlvs is.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 5 && os.Args[1] == "demo" && os.Args[2] == "serve" {
-		if err := Serve(context.Background(), os.Args[3], os.Args[4], os.Stdin, os.Stdout); err != nil {
+	if len(os.Args) == 4 && os.Args[1] == HostCommand {
+		if err := Serve(context.Background(), os.Args[2], os.Args[3], os.Stdin, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

@@ -79,7 +79,7 @@ type hostProcess struct {
 
 // startHost starts Serve for a role in its namespace and waits until it is ready.
 func startHost(ctx context.Context, t *topology, role, executable, dir string) (*hostProcess, error) {
-	cmd := exec.Command(executable, "demo", "serve", role, dir)
+	cmd := exec.Command(executable, HostCommand, role, dir)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err

@@ -13,6 +13,10 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
+// HostCommand is the command of an executable that runs [Serve]; its arguments
+// are the name and the folder.
+const HostCommand = "demo-host"
+
 // What a host's process and the demo say to each other, a line each: the
 // process writes ready when all of its ports are open; the demo writes keep
 // when the process is to go on after the demo has gone.
