@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 )
@@ -47,11 +48,11 @@ func TestReleaseLeavesTheName(t *testing.T) {
 	ns, err := NewNamed(name)
 	must(t, err)
 	must(t, ns.Release())
-	if _, err := os.Stat("/run/netns/" + name); err != nil {
+	if _, err := os.Stat(filepath.Join(namesDir, name)); err != nil {
 		t.Errorf("the name went with the descriptor: %v", err)
 	}
 	must(t, Remove(name))
-	if _, err := os.Stat("/run/netns/" + name); err == nil {
+	if _, err := os.Stat(filepath.Join(namesDir, name)); err == nil {
 		t.Error("the name is still there")
 	}
 	must(t, Remove(name)) // twice is fine

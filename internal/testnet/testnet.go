@@ -31,6 +31,9 @@ func New() (*Namespace, error) {
 
 // NewNamed makes a namespace that ip-netns(8) can see under name. Close removes it.
 func NewNamed(name string) (*Namespace, error) {
+	if err := shareNames(); err != nil {
+		return nil, fmt.Errorf("%s: %w", namesDir, err)
+	}
 	return create(name, func() (netns.NsHandle, error) { return netns.NewNamed(name) })
 }
 
