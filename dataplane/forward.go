@@ -49,9 +49,24 @@ func (f *Forwarder) Forward(frames [][]byte, ifindex int, now affinity.Tick, ver
 	for i, frame := range frames {
 		f.early[i] = f.parse(frame, &f.parsed[i])
 	}
-	touched := f.touch
-	for i := range frames {
+	f.hash(len(frames))
+	for i, frame := range frames {
+		v := Verdict{Reason: f.early[i]}
+		if v.Reason == Forwarded {
+			v = f.decide(i, frame)
+		}
+		f.counters.reasons[v.Reason]++
+		verdicts[i] = v
+	}
+}
+
+// hash makes the keys of the first n packets, hashes them, and begins to load
+// the lines where their connections are. The loads have a loop of their own: the
+// fewer instructions are between two of them, the more of them wait together.
+func (f *Forwarder) hash(n int) {
+	for i := range n {
 		if f.early[i] != Forwarded {
+			f.hashes[i] = 0
 			continue
 		}
 		p := &f.parsed[i]
@@ -61,17 +76,12 @@ func (f *Forwarder) Forward(frames [][]byte, ifindex int, now affinity.Tick, ver
 			f.keys[i].SetConn(&p.Tuple)
 		}
 		f.hashes[i] = f.tables.Conns.Hash(&f.keys[i])
+	}
+	touched := f.touch
+	for i := range n {
 		touched ^= f.tables.Conns.Touch(f.hashes[i], f.keys[i].IPv6())
 	}
 	f.touch = touched
-	for i, frame := range frames {
-		v := Verdict{Reason: f.early[i]}
-		if v.Reason == Forwarded {
-			v = f.decide(i, frame)
-		}
-		f.counters.reasons[v.Reason]++
-		verdicts[i] = v
-	}
 }
 
 // parse reads one frame's headers and tells whether it is worth a look.
