@@ -16,8 +16,8 @@ build: ## build the static binary ./xlvs
 demo: build ## show the director at work on real traffic, between namespaces (root, under 40 s)
 	./xlvs demo
 
-test: ## run all tests (root, under 3 minutes)
-	$(GO) test ./...
+test: ## run all tests (root, under 3 minutes); FLAGS=-v tells of each
+	$(GO) test $(FLAGS) ./...
 
 race: ## run all tests under the race detector (root)
 	$(GO) test -race ./...
