@@ -108,5 +108,5 @@ func (t *table) recount() {
 			t.account(s[bind].Load(), s[life].Load(), +1)
 		}
 	}
-	t.inserted.Store(t.attached)
+	t.live.Store(int64(t.attached))
 }

@@ -66,7 +66,7 @@ func auditTable(t *Tables, tb *table, kind int, want map[uint32]tally, held map[
 		}
 		auditEntry(&e, kind, want, held)
 	}
-	if got := tb.live(); got != live {
+	if got := tb.live.Load(); got != live {
 		return fmt.Errorf("%d entries are counted, %d are there", got, live)
 	}
 	for i := range buckets {

@@ -55,16 +55,16 @@ func (t *table) insert(h Hash, k *Key, bound, lived uint64, held *Entry, now Tic
 // nearest, and makes room for it first where there is none. The caller holds
 // the home's lock and has its bits in b.
 func (t *table) place(home uint32, b *uint32, k *Key, bound, lived uint64, now Tick) (Entry, bool) {
-	if t.inserted.Add(1)-t.removed.Load() > t.capacity && !t.makeRoom(home, b, now) {
-		t.inserted.Add(-1)
+	if t.live.Add(1) > t.capacity && !t.makeRoom(home, b, anywhere, now) {
+		t.live.Add(-1)
 		return Entry{}, false
 	}
 	n, d, ok := t.claim(home)
-	if !ok && t.makeRoom(home, b, now) {
+	if !ok && t.makeRoom(home, b, reachable, now) {
 		n, d, ok = t.claim(home)
 	}
 	if !ok {
-		t.inserted.Add(-1)
+		t.live.Add(-1)
 		return Entry{}, false
 	}
 	s := t.slot(n)
@@ -101,18 +101,35 @@ func (t *table) claim(home uint32) (n uint32, d int, ok bool) {
 	return 0, 0, false
 }
 
-// patience is how many lines makeRoom looks through for a better victim before
+// patience is how many buckets makeRoom looks through for a better victim before
 // it is content with the best so far.
 const patience = 4
 
-// makeRoom displaces one entry from the probe sequence of home, whose lock the
-// caller holds: the first expired one, or the unassured one that expires soonest
-// among the first few lines that have any.
-func (t *table) makeRoom(home uint32, b *uint32, now Tick) bool {
+// where says where makeRoom looks.
+type where bool
+
+const (
+	anywhere  where = false // the table has too many entries
+	reachable where = true  // no place that the new entry may take is free
+)
+
+// makeRoom displaces one entry from the neighbourhood of home, whose lock the caller
+// holds: the first expired one, or the unassured one that expires soonest among the
+// first few buckets that have any. It looks through as many buckets as may make a failure
+// likely to be true of the whole table, but no more: one that is full of assured
+// entries under a flood must not cost a walk of it for each packet.
+func (t *table) makeRoom(home uint32, b *uint32, at where, now Tick) bool {
+	reach := t.reach
+	if at == reachable {
+		reach = probes
+	}
 	var victim Entry
-	for d := range probes {
-		first := t.probe(home, d) * slotsPerBucket
-		for n := first; n < first+slotsPerBucket; n++ {
+	for i := range reach {
+		bucket := (home + i) % uint32(len(t.buckets))
+		if at == reachable {
+			bucket = t.probe(home, int(i))
+		}
+		for n := bucket * slotsPerBucket; n < (bucket+1)*slotsPerBucket; n++ {
 			e, ok := t.candidate(n)
 			switch {
 			case !ok:
@@ -125,7 +142,7 @@ func (t *table) makeRoom(home uint32, b *uint32, now Tick) bool {
 				victim = e
 			}
 		}
-		if d%patience == patience-1 && victim.Valid() {
+		if victim.Valid() && (i%patience == patience-1 || i == reach-1) {
 			if t.removeFrom(home, b, &victim, now, displaceable) {
 				t.evicted.Add(1)
 				return true
@@ -133,7 +150,7 @@ func (t *table) makeRoom(home uint32, b *uint32, now Tick) bool {
 			victim = Entry{}
 		}
 	}
-	return victim.Valid() && t.removeFrom(home, b, &victim, now, displaceable) && t.evicted.Add(1) > 0
+	return false
 }
 
 // candidate reads slot n, if it has an entry that is not kept by holders.

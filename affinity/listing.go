@@ -129,14 +129,14 @@ func (t *Tables) Stats() Stats {
 }
 
 func (t *table) stats() TableStats {
-	removed, inserted := t.removed.Load(), t.inserted.Load()
+	removed, live := t.removed.Load(), uint64(max(0, t.live.Load()))
 	return TableStats{
-		Live:     uint64(max(0, inserted-removed)),
+		Live:     live,
 		Capacity: uint64(t.capacity),
 		Bytes:    uint64(len(t.lines)*lineBytes + len(t.buckets)*4),
-		Attached: uint64(t.attached),
-		Inserted: uint64(max(0, inserted-t.attached)),
-		Removed:  uint64(removed),
+		Attached: t.attached,
+		Inserted: live + removed - t.attached,
+		Removed:  removed,
 		Expired:  t.expired.Load(),
 		Evicted:  t.evicted.Load(),
 		Full:     t.full.Load(),

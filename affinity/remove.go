@@ -34,6 +34,7 @@ func (t *table) removeLocked(home uint32, b *uint32, n uint32, id uint64, now Ti
 	if !t.shared(home, n) {
 		*b &^= 1 << t.distance(home, n/slotsPerBucket)
 	}
+	t.live.Add(-1)
 	t.removed.Add(1)
 	t.account(bound, lived, -1)
 	if held := uint32(bound >> bindUpper); t.templates != nil && held != 0 {

@@ -20,21 +20,21 @@ type table struct {
 	secret   *secret
 	servers  *servers
 	capacity int64
+	reach    uint32 // how many buckets makeRoom looks through
 	v6       bool
 	// templates is the table of the connections' templates; nil in a table of templates.
 	templates *table
 
 	_ [lineBytes]byte
 
-	// Written on insertion and deletion. inserted counts what Attach found, too;
-	// inserted - removed are live.
-	inserted atomic.Int64
+	// Written on insertion and deletion.
+	live     atomic.Int64
 	_        [lineBytes - 8]byte
-	removed  atomic.Int64
+	removed  atomic.Uint64
 	expired  atomic.Uint64 // of removed, those whose time was over
 	evicted  atomic.Uint64 // of removed, those displaced before their time
 	full     atomic.Uint64 // insertions refused
-	attached int64         // of inserted, those that Attach found; constant
+	attached uint64        // entries that Attach found; constant
 	_        [lineBytes - 40]byte
 }
 
@@ -212,9 +212,6 @@ func (t *table) tryLock(home uint32) (uint32, bool) {
 
 // unlock sets a home's probe bits and gives its lock up.
 func (t *table) unlock(home, b uint32) { t.buckets[home].Store(b) }
-
-// live is how many entries there are.
-func (t *table) live() int64 { return t.inserted.Load() - t.removed.Load() }
 
 // valid reports whether an entry counts as there: not expired, or a template
 // that is held.

@@ -133,6 +133,7 @@ func newTables(lines []line, config Config) *Tables {
 			secret:   &t.secret,
 			servers:  t.servers,
 			capacity: int64(config.words()[i]),
+			reach:    reach(s.buckets, int(config.words()[i])),
 			v6:       i == connections6 || i == templates6,
 		}
 	}
@@ -144,3 +145,7 @@ func newTables(lines []line, config Config) *Tables {
 	t.Templates = Templates{t.tables[templates4], t.tables[templates6], &t.secret}
 	return t
 }
+
+// reach is how many buckets hold 128 entries, on the average, when a table is full.
+// If nine in ten are not to be displaced, one in a million searches finds none that is.
+func reach(buckets, capacity int) uint32 { return uint32(min(buckets, 128*buckets/max(capacity, 1))) }
