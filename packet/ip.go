@@ -2,6 +2,9 @@ package packet
 
 import "encoding/binary"
 
+// maxDSCP is the highest differentiated services code point, and a mask of its six bits.
+const maxDSCP = 0x3f
+
 // IPv4 is a view of an IPv4 header (RFC 791, 3.1). It must hold IPv4Len bytes.
 type IPv4 []byte
 
@@ -84,7 +87,7 @@ func (h IPv6) Version() int { return int(h[ip6VersionClass] >> 4) }
 // DSCP is the differentiated services code point (RFC 2474): the upper six bits
 // of the traffic class, which begins in the middle of the first byte.
 func (h IPv6) DSCP() uint8 {
-	return uint8(binary.BigEndian.Uint16(h[ip6VersionClass:])>>6) & 0x3f
+	return uint8(binary.BigEndian.Uint16(h[ip6VersionClass:])>>6) & maxDSCP
 }
 
 // PayloadLength is the length of what follows the header, extension headers

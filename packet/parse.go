@@ -13,7 +13,7 @@ import "encoding/binary"
 // looked at. Checksums are not verified: that is for the receiving host, and a
 // frame from a veth or tap peer need not have one (CHECKSUM_PARTIAL).
 func Parse(frame []byte, p *Parsed) Malformed {
-	if len(frame) >= EthernetLen+IPv4Len+UDPLen {
+	if len(frame) >= EthernetLen+IPv4Len {
 		switch start := binary.BigEndian.Uint32(frame[etherType:]); {
 		case start>>8 == uint32(EtherTypeIPv4)<<8|0x45:
 			if plain4(frame[EthernetLen:], p) {

@@ -73,48 +73,36 @@ type chain struct {
 func walkExtensions(packet []byte, next Protocol) (chain, Malformed) {
 	c := chain{protocol: next, offset: IPv6Len}
 	fragmented := false
-	for range MaxExtensions {
-		if !isExtension(c.protocol) {
-			return c, OK
+	for n := 0; isExtension(c.protocol) && c.fragment.offset == 0; n++ {
+		if n == MaxExtensions {
+			return c, TooManyExtensions
 		}
 		rest := packet[c.offset:]
-		if len(rest) < extensionUnit {
-			return c, TruncatedExtension
-		}
 		length := extensionLen(c.protocol, rest)
-		if len(rest) < length {
+		if length > len(rest) {
 			return c, TruncatedExtension
 		}
-		isFragment := c.protocol == fragmentHeader
-		c.protocol = Protocol(rest[0])
-		c.offset += length
-		if !isFragment {
-			continue
+		if c.protocol == fragmentHeader {
+			c.fragment = readFragment(rest)
+			if fragmented || c.fragment.offset+len(rest)-length > 0xffff {
+				return c, BadFragment
+			}
+			fragmented = true
 		}
-		if fragmented {
-			return c, BadFragment
-		}
-		fragmented = true
-		c.fragment = readFragment(rest)
-		if c.fragment.offset+len(rest)-length > 0xffff {
-			return c, BadFragment
-		}
-		if c.fragment.offset > 0 {
-			return c, OK
-		}
-	}
-	if isExtension(c.protocol) {
-		return c, TooManyExtensions
+		c.protocol, c.offset = Protocol(rest[0]), c.offset+length
 	}
 	return c, OK
 }
 
-// extensionLen is the length in bytes of the extension header at the start of b.
+// extensionLen is the length in bytes of the extension header at the start of b,
+// as it says itself; the least that one has if b is shorter than that.
 func extensionLen(p Protocol, b []byte) int {
-	switch p {
-	case fragmentHeader: // RFC 8200, 4.5: its second byte is reserved
+	switch {
+	case len(b) < extensionUnit:
+		return extensionUnit
+	case p == fragmentHeader: // RFC 8200, 4.5: its second byte is reserved
 		return fragmentHeaderLen
-	case authentication: // RFC 4302, 2.2: in units of 4 bytes, minus 2
+	case p == authentication: // RFC 4302, 2.2: in units of 4 bytes, minus 2
 		return (int(b[1]) + 2) * 4
 	default: // RFC 8200, 4.3: in units of 8 bytes, minus 1
 		return (int(b[1]) + 1) * extensionUnit
