@@ -47,8 +47,8 @@ var wellFormed = []struct {
 		Tuple: flowTCP4, Kind: packet.KindFlow, L3: 14, L4: 34, Len: 40, TTL: 64, Flags: packet.SYN}},
 	{"IPv4 TCP, padded to 60 bytes", tcp4().ACK().TTL(3).DSCP(46).Padded(60), packet.Parsed{
 		Tuple: flowTCP4, Kind: packet.KindFlow, L3: 14, L4: 34, Len: 40, TTL: 3, DSCP: 46, Flags: packet.ACK}},
-	{"IPv4 TCP, all flags and options", tcp4().Flags(0x3f).TCPOptions(40).DontFragment().ID(7), packet.Parsed{
-		Tuple: flowTCP4, Kind: packet.KindFlow, L3: 14, L4: 34, Len: 80, TTL: 64, Flags: 0x3f}},
+	{"IPv4 TCP, all flags and options", tcp4().Flags(0xff).TCPOptions(40).DontFragment().ID(7), packet.Parsed{
+		Tuple: flowTCP4, Kind: packet.KindFlow, L3: 14, L4: 34, Len: 80, TTL: 64, Flags: 0xff}},
 	{"IPv4 UDP, the least", udp4(), packet.Parsed{
 		Tuple: flowUDP4, Kind: packet.KindFlow, L3: 14, L4: 34, Len: 28, TTL: 64}},
 	{"IPv4 UDP, shorter than its packet", udp4().Payload(20).UDPLength(8), packet.Parsed{

@@ -76,4 +76,6 @@ const (
 	PSH
 	ACK
 	URG
+	ECE
+	CWR
 )

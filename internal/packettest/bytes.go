@@ -152,6 +152,7 @@ func (p Packet) tcp() *layers.TCP {
 		FIN: p.flags&packet.FIN != 0, SYN: p.flags&packet.SYN != 0,
 		RST: p.flags&packet.RST != 0, PSH: p.flags&packet.PSH != 0,
 		ACK: p.flags&packet.ACK != 0, URG: p.flags&packet.URG != 0,
+		ECE: p.flags&packet.ECE != 0, CWR: p.flags&packet.CWR != 0,
 	}
 	for range p.tcpOptions {
 		h.Options = append(h.Options, layers.TCPOption{OptionType: layers.TCPOptionKindNop})
