@@ -251,6 +251,14 @@ func (m *model) flush(t *rapid.T) {
 	m.look(t, q)
 }
 
+// inspect asks a socket for its health, as a worker does now and then.
+func (m *model) inspect(t *rapid.T) {
+	_, s := m.aSocket(t)
+	if err := s.Check(); err != nil && !errors.Is(err, ring.ErrDown) {
+		t.Fatal(err)
+	}
+}
+
 // look compares what went out with what was transmitted.
 func (m *model) look(t *rapid.T, q int) {
 	sent := m.nics[nicOf(q)].Sent(uint32(q % 2))
@@ -366,7 +374,7 @@ func TestModel(t *testing.T) {
 			"open": m.open, "close": m.close,
 			"deliver": m.deliver, "deliver more": m.deliver, "receive": m.receive, "receive more": m.receive,
 			"transmit": m.transmit, "transmit more": m.transmit, "free": m.free, "alloc": m.alloc, "abuse": m.abuse,
-			"flush": m.flush, "flush more": m.flush, "trouble": m.trouble, "delete": m.deleteNIC,
+			"flush": m.flush, "flush more": m.flush, "trouble": m.trouble, "check": m.inspect, "delete": m.deleteNIC,
 			"": m.check,
 		})
 		m.end(t)
