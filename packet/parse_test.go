@@ -90,10 +90,14 @@ var wellFormed = []struct {
 		Tuple: tuple(client4, vip4, packet.UDP, 0, 0), Kind: packet.KindFragment, L3: 14, L4: 34, Len: 76, TTL: 64, FragmentID: 9}},
 	{"IPv4 last fragment", tcp4().ID(9).Payload(100).Fragment(64, 200, false), packet.Parsed{
 		Tuple: tuple(client4, vip4, packet.TCP, 0, 0), Kind: packet.KindFragment, L3: 14, L4: 34, Len: 76, TTL: 64, FragmentID: 9}},
+	{"IPv4 last fragment of a packet of 65535 bytes", udp4().ID(9).Payload(100).Fragment(64, 67, false).FragmentOffset(65512), packet.Parsed{
+		Tuple: tuple(client4, vip4, packet.UDP, 0, 0), Kind: packet.KindFragment, L3: 14, L4: 34, Len: 23, TTL: 64, FragmentID: 9}},
 	{"IPv6 first fragment", tcp6().ID(1<<20).ACK().Payload(100).Fragment(0, 64, true), packet.Parsed{
 		Tuple: flowTCP6, Kind: packet.KindFirst, L3: 14, L4: 62, Len: 112, TTL: 64, Flags: packet.ACK, FragmentID: 1 << 20}},
 	{"IPv6 last fragment behind options", udp6().ID(1<<20).Through(HopByHop(8)).Payload(100).Fragment(64, 200, false), packet.Parsed{
 		Tuple: tuple(client6, vip6, packet.UDP, 0, 0), Kind: packet.KindFragment, L3: 14, L4: 70, Len: 100, TTL: 64, FragmentID: 1 << 20}},
+	{"IPv6 last fragment of a payload of 65535 bytes", later6(7), packet.Parsed{
+		Tuple: tuple(client6, vip6, packet.SCTP, 0, 0), Kind: packet.KindFragment, L3: 14, L4: 62, Len: 55, TTL: 64, FragmentID: 3}},
 	{"IPv6 later fragment that does not tell its protocol",
 		udp6().Through(FragmentHeader(3, 64, true), DestinationOptions(8)), packet.Parsed{
 			Tuple: tuple(client6, vip6, 0, 0, 0), Kind: packet.KindFragment, L3: 14, L4: 62, Len: 64, TTL: 64, FragmentID: 3}},
@@ -142,6 +146,11 @@ var wellFormed = []struct {
 	{"an IEEE 802.3 length for a type", Ethernet(46, make([]byte, 46)), packet.Parsed{}},
 }
 
+// later6 is the IPv6 fragment with the highest offset there is, of n bytes.
+func later6(n uint16) Packet {
+	return IPv6(client6, vip6).SCTP(1, 2).Through(FragmentHeader(3, 65528, false)).Length(8 + n)
+}
+
 func eight() []Extension {
 	e := []Extension{HopByHop(8)}
 	for len(e) < packet.MaxExtensions {
@@ -188,6 +197,9 @@ var malformed = []struct {
 	{"ends in a tag", tcp4().VLAN(5).Truncated(17), packet.TruncatedEthernet},
 	{"ends in the second tag", tcp4().VLAN(5).VLAN(6).Truncated(20), packet.TruncatedEthernet},
 	{"nothing behind Ethernet", tcp4().Truncated(14), packet.TruncatedIP},
+	{"nothing behind a tag", tcp4().VLAN(5).Truncated(18), packet.TruncatedIP},
+	{"nothing behind IPv4 header", tcp4().Length(20).Truncated(34), packet.TruncatedTransport},
+	{"nothing behind IPv6 header", tcp6().Length(0).Truncated(54), packet.TruncatedTransport},
 	{"ends in IPv4 header", tcp4().Truncated(33), packet.TruncatedIP},
 	{"ends in IPv6 header", tcp6().Truncated(53), packet.TruncatedIP},
 	{"ends in IPv4 options", tcp4().Options(8).Truncated(40), packet.TruncatedPacket},
@@ -214,7 +226,9 @@ var malformed = []struct {
 	{"authentication header beyond the packet", tcp6().Through(Authentication(16)).ExtensionLength(255), packet.TruncatedExtension},
 	{"nine extension headers", udp6().Through(eight()...).Through(DestinationOptions(8)), packet.TooManyExtensions},
 	{"IPv4 fragment beyond 65535", udp4().Payload(100).Fragment(0, 48, true).FragmentOffset(65528), packet.BadFragment},
+	{"IPv4 fragment just beyond 65535", udp4().Payload(100).Fragment(64, 68, false).FragmentOffset(65512), packet.BadFragment},
 	{"IPv6 fragment beyond 65535", udp6().Through(FragmentHeader(1, 65528, false)).Payload(100), packet.BadFragment},
+	{"IPv6 fragment just beyond 65535", later6(8), packet.BadFragment},
 	{"fragment of a fragment", udp6().Through(FragmentHeader(1, 0, true), FragmentHeader(1, 0, true)), packet.BadFragment},
 	{"fragment over TCP flags", tcp4().Payload(100).Fragment(8, 64, true), packet.BadFragment},
 	{"IPv6 fragment over TCP flags", tcp6().Payload(100).Fragment(16, 64, true), packet.BadFragment},
