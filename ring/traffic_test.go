@@ -87,6 +87,43 @@ func TestVethQueues(t *testing.T) {
 	}
 }
 
+// More frames than the socket has room for: each comes back once or is counted.
+func TestVethOverload(t *testing.T) {
+	w := newWire(t)
+	u := newUMEM(t, 1024)
+	s := w.open(t, u, ring.SocketConfig{Interface: w.pair(t, 0, 1, 0), RX: 256, TX: 256, Fill: 256})
+	tp := w.tap(t, "out0")
+	r := newReflector(u, s)
+	seen := make(map[uint64]int)
+	const bursts, burst = 20, 500
+	for n := range uint64(bursts * burst) {
+		if err := tp.send(n, 0); err != nil {
+			t.Fatal(err)
+		}
+		if n%burst == burst-1 {
+			if _, err := r.step(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	accounted := func() int { return len(seen) + int(s.Stats().RXDropped) + r.lost }
+	r.until(t, "every frame back or counted", func() bool {
+		if err := tp.receive(seen); err != nil {
+			t.Fatal(err)
+		}
+		return accounted() >= bursts*burst
+	})
+	if got := accounted(); got != bursts*burst || s.Stats().RXDropped == 0 {
+		t.Errorf("%d of %d frames are accounted for: %d back, %+v", got, bursts*burst, len(seen), s.Stats())
+	}
+	for n, times := range seen {
+		if times != 1 {
+			t.Errorf("frame %d came back %d times", n, times)
+		}
+	}
+	balanced(t, u)
+}
+
 // A frame crosses from one interface to another without a copy.
 func TestVethSharedUMEM(t *testing.T) {
 	w := newWire(t)

@@ -161,7 +161,7 @@ func (u *UMEM) Bytes(d Desc) []byte {
 // false, and d as it was, when the headroom does not suffice; n up to 256 plus
 // the configured headroom always fits a frame as it was received.
 func (u *UMEM) Prepend(d Desc, n uint32) (Desc, bool) {
-	if d.Addr&u.offsetMask < uint64(n) {
+	if d.Addr&u.offsetMask < uint64(n) || !u.fits(d) {
 		return d, false
 	}
 	d.Addr -= uint64(n)
