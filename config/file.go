@@ -12,7 +12,7 @@ import (
 
 const (
 	// maxFileSize in bytes is far beyond a file of tens of thousands of servers.
-	maxFileSize = 32 << 20
+	maxFileSize = 16 << 20
 	// maxValues bounds what aliases can multiply a small file to.
 	maxValues = 4 << 20
 	// maxErrors bounds the report on a file that is something else altogether.
@@ -77,13 +77,15 @@ func (f *file) document(tree *ast.File, root value) (value, bool) {
 // syntaxError notes the error of the parser.
 func (f *file) syntaxError(err error) {
 	at := value{file: f, place: place{line: 1, column: 1, width: 1}}
-	message := err.Error()
+	var message string
 	var syntax yaml.Error
-	if errors.As(err, &syntax) {
+	if errors.As(err, &syntax) { // its Error would print the whole line, in a way of its own
 		message = syntax.GetMessage()
 		if tk := syntax.GetToken(); tk != nil && tk.Position != nil {
 			at.place = placeOfToken(tk)
 		}
+	} else {
+		message = err.Error()
 	}
 	advice := "look for a bracket, quote or indentation here or on the line before"
 	if line := at.place.line; line <= len(f.lines) && strings.Contains(f.lines[line-1], "\t") {

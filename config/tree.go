@@ -4,15 +4,14 @@ import (
 	"fmt"
 	"unicode/utf8"
 
-	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
 )
 
-// parse builds the tree. The parser is recursive and not ours: what nests so
-// deep that it might exhaust the stack is refused, and a panic is an error.
+// parse builds the tree. The parser is not ours: what might exhaust the stack is
+// refused before it gets there, and a panic is an error.
 func parse(text string) (tree *ast.File, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -20,8 +19,8 @@ func parse(text string) (tree *ast.File, err error) {
 		}
 	}()
 	tokens := joinColons(lexer.Tokenize(text))
-	if deep := tooDeep(tokens); deep != nil {
-		return nil, &yaml.SyntaxError{Message: "values are nested too deeply", Token: deep}
+	if err := checkDepth(tokens); err != nil {
+		return nil, err
 	}
 	// Duplicate keys are found in fields, together with all other errors.
 	return parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
@@ -60,46 +59,3 @@ func adjacent(a, b *token.Token) bool {
 		a.Position.Column+utf8.RuneCountInString(a.Value) == b.Position.Column
 }
 
-// The limits of tooDeep. A configuration nests seven deep.
-const (
-	maxFlowDepth   = 32  // brackets within brackets
-	maxBlockColumn = 512 // each level of indentation takes a column
-	maxPrefixes    = 32  // anchors, tags and keys without a value between them
-)
-
-// tooDeep is the token at which the parser would recurse too deep, or nil.
-func tooDeep(tokens token.Tokens) *token.Token {
-	flow, prefixes, line := 0, 0, 0
-	for i, tk := range tokens {
-		newLine := flow == 0 && tk.Position != nil && tk.Position.Line != line
-		switch tk.Type {
-		case token.SequenceStartType, token.MappingStartType:
-			flow++
-		case token.SequenceEndType, token.MappingEndType:
-			flow, prefixes = max(0, flow-1), 0
-		case token.AnchorType, token.AliasType, token.TagType:
-			prefixes++
-		case token.MappingKeyType, token.MappingValueType, token.SequenceEntryType:
-			prefixes++
-			if newLine {
-				prefixes = 1
-			}
-			if flow == 0 && tk.Position != nil && tk.Position.Column > maxBlockColumn {
-				return tk
-			}
-		default:
-			name := i > 0 && tokens[i-1].Type == token.AnchorType
-			key := i+1 < len(tokens) && tokens[i+1].Type == token.MappingValueType
-			if !name && (!key || newLine) {
-				prefixes = 0
-			}
-		}
-		if flow > maxFlowDepth || prefixes > maxPrefixes {
-			return tk
-		}
-		if tk.Position != nil {
-			line = tk.Position.Line
-		}
-	}
-	return nil
-}
