@@ -127,13 +127,21 @@ func (b *builder) server(c *config.Service, s *config.Server, before *service.Vi
 			}
 		}
 	}
-	b.tables.SetThresholds(id.Number(), s.UpperThreshold, s.LowerThreshold)
 	return real, nil
 }
 
 // noInterface stands for an interface that does not exist at the moment: an
 // index that the kernel never gives.
 const noInterface = 1<<31 - 1
+
+// bound puts the servers' thresholds in force.
+func (b *builder) bound(now *service.Table) {
+	for _, vs := range now.All() {
+		for _, real := range vs.Servers {
+			b.tables.SetThresholds(real.ID.Number(), real.UpperThreshold, real.LowerThreshold)
+		}
+	}
+}
 
 // release gives up the servers that a policy in force has not: those of a former
 // policy, also of a former run. Their numbers stay taken while entries name them.

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -51,17 +53,17 @@ type Director struct {
 	steering *bpf.Steering
 	// removeSteering detaches and unpins, once.
 	removeSteering func() error
-	memory   *bpf.TableMemory
-	tables   *affinity.Tables
-	plane    *dataplane.Plane
-	ports    []*port
-	workers  []*dataplane.Worker
-	failures chan dataplane.Failure
-	neigh    *neigh.Table
-	vips     *addresses
-	socket   *socketServer
-	rates    map[service.ID]*estimator
-	bases    map[service.ID]Traffic // what the number's former servers had
+	memory         *bpf.TableMemory
+	tables         *affinity.Tables
+	plane          *dataplane.Plane
+	ports          []*port
+	workers        []*dataplane.Worker
+	failures       chan dataplane.Failure
+	neigh          *neigh.Table
+	vips           *addresses
+	socket         *socketServer
+	rates          map[service.ID]*estimator
+	bases          map[service.ID]Traffic // what the number's former servers had
 	// generation counts the snapshots.
 	generation uint64
 	undo       []func() error // what to take back at the end, last first
@@ -214,6 +216,7 @@ func (d *Director) firstPolicy() error {
 	}
 	d.policy = p
 	d.builder.previous = p.services
+	d.builder.bound(p.services)
 	d.builder.release(p.services)
 	d.plane = dataplane.NewPlane(d.tables, d.config.Tables.Servers, d.snapshot())
 	return nil
@@ -227,8 +230,34 @@ func (d *Director) openNeighbours() error {
 	}
 	d.neigh = table
 	d.onStop(table.Close)
-	table.Want(d.serverAddrs())
+	addrs := serverAddrs(d.policy)
+	table.Want(addrs)
+	d.awaitNeighbours(addrs)
 	return nil
+}
+
+// neighbourPatience is how long to wait for the MAC addresses of servers before
+// clients are sent to them: until then their packets would be dropped.
+const neighbourPatience = 500 * time.Millisecond
+
+// awaitNeighbours waits until all addresses are resolved, but not for long: a
+// server may be down.
+func (d *Director) awaitNeighbours(addrs []netip.Addr) {
+	patience := time.After(neighbourPatience)
+	for !d.resolved(addrs) {
+		select {
+		case <-d.neigh.Changed():
+		case <-patience:
+			return
+		}
+	}
+}
+
+func (d *Director) resolved(addrs []netip.Addr) bool {
+	return !slices.ContainsFunc(addrs, func(addr netip.Addr) bool {
+		_, status := d.neigh.Lookup(addr)
+		return !status.OK()
+	})
 }
 
 // steer tells the XDP program what to redirect.

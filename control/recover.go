@@ -1,7 +1,6 @@
 package control
 
 import (
-	"errors"
 	"slices"
 
 	"github.com/vishvananda/netlink"
@@ -50,6 +49,7 @@ func (d *Director) recoverPort(i int, p *port) bool {
 	if now.index != p.index {
 		d.log.Info("interface found", "interface", p.config.Name, "index", now.index)
 		p.index, changed = now.index, true
+		p.sockets = map[int]*ring.Socket{} // those of the interface that was there before
 		if err := d.attach(p); err != nil {
 			d.log.Error("interface cannot be used", "interface", p.config.Name, "error", err)
 			p.index, p.err = 0, err
@@ -98,7 +98,7 @@ func (d *Director) rebuild() {
 		d.publish()
 		err = d.steer()
 	}
-	if err != nil && !errors.Is(err, ring.ErrDown) {
+	if err != nil {
 		d.log.Error("interfaces changed, but steering did not follow", "error", err)
 	}
 }

@@ -3,6 +3,8 @@ package control
 import (
 	"errors"
 	"fmt"
+	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/xlvs/xlvs/bpf"
@@ -41,14 +43,31 @@ func (d *Director) apply(cfg *config.Config) error {
 		d.builder.release(d.policy.services)
 		return err
 	}
-	d.policy, d.config, d.builder.previous = p, cfg, p.services
-	// The workers know a new service before its packets come to them.
-	d.publish()
-	err = errors.Join(d.steer(), d.steering.SetFallback(fallback(cfg.Steering.Fallback)), d.vips.set(cfg))
-	d.neigh.Want(d.serverAddrs())
+	was := d.policy
+	known := serverAddrs(was)
+	added := slices.DeleteFunc(serverAddrs(p), func(addr netip.Addr) bool { return slices.Contains(known, addr) })
+	d.neigh.Want(append(known, added...))
+	d.awaitNeighbours(added)
+	d.use(p, cfg) // the workers know a new service before its packets come to them
+	if err := d.steer(); err != nil {
+		d.use(was, old)
+		d.builder.release(was.services)
+		return errors.Join(err, d.steer())
+	}
+	d.neigh.Want(serverAddrs(p))
 	d.builder.release(p.services)
+	if err := errors.Join(d.steering.SetFallback(fallback(cfg.Steering.Fallback)), d.vips.set(cfg)); err != nil {
+		d.log.Error("the new configuration is in force, but for this", "error", err)
+	}
 	for _, change := range config.Diff(old, cfg) {
 		d.log.Info("changed", "what", change.String())
 	}
-	return err
+	return nil
+}
+
+// use makes a policy the one in force and publishes it.
+func (d *Director) use(p *policy, cfg *config.Config) {
+	d.policy, d.config, d.builder.previous = p, cfg, p.services
+	d.builder.bound(p.services)
+	d.publish()
 }

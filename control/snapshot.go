@@ -30,10 +30,10 @@ func (d *Director) portOf(index int) int {
 	return slices.IndexFunc(d.ports, func(p *port) bool { return p.index == index && index != 0 })
 }
 
-// serverAddrs are the addresses of all real servers.
-func (d *Director) serverAddrs() []netip.Addr {
+// serverAddrs are the addresses of all real servers of a policy.
+func serverAddrs(p *policy) []netip.Addr {
 	var addrs []netip.Addr
-	for _, vs := range d.policy.services.All() {
+	for _, vs := range p.services.All() {
 		for _, real := range vs.Servers {
 			addrs = append(addrs, real.Addr)
 		}

@@ -18,6 +18,7 @@ const maxFailures = 1 << 12
 
 // startWorkers starts the workers and the sweeper.
 func (d *Director) startWorkers() error {
+	d.plane.Publish(d.snapshot()) // the neighbours are known by now
 	d.failures = make(chan dataplane.Failure, maxFailures)
 	if err := d.addWorkers(); err != nil {
 		return err
