@@ -14,7 +14,7 @@ import (
 // outage is what the checks around the director's death hand on.
 type outage struct {
 	began    time.Time
-	read     int64                 // bytes of the downloads until then
+	read     int64                 // bytes of the downloads until they stood still
 	resets   int                   // seen until then
 	wentTo   map[netip.Addr]string // the server of each client under the web mark
 	waiting  sync.WaitGroup        // requests made while there is no director
@@ -47,8 +47,30 @@ func afterKill(ctx context.Context, b *bed) (saw string, err error) {
 	for i, c := range asking {
 		o.waiting.Go(func() { _, o.answered[i] = b.get(ctx, c, overHTTP) })
 	}
-	saw, err = ownKernel(ctx, b)
-	return "the director is dead: " + saw, err
+	if saw, err = ownKernel(ctx, b); err != nil {
+		return saw, err
+	}
+	if err := o.stalled(ctx, b.downloads); err != nil {
+		return saw, err
+	}
+	return "the director is dead, the downloads stand still; " + saw, nil
+}
+
+// stalled waits until the downloads stand still, because no acknowledgement
+// reaches their servers: nothing but the director carries them.
+func (o *outage) stalled(ctx context.Context, all []*download) error {
+	const still, limit = 6 * paceInterval, 5 * time.Second
+	read, since := bytesRead(all), time.Now()
+	if await(ctx, limit, func() bool {
+		if now := bytesRead(all); now != read {
+			read, since = now, time.Now()
+		}
+		return time.Since(since) > still
+	}) {
+		o.read = read
+		return nil
+	}
+	return fmt.Errorf("the downloads go on without a director, %d bytes since its end", read-o.read)
 }
 
 // afterStart starts a new director and lets the downloads end.

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/xlvs/xlvs/control"
 )
 
 // tally is how many clients met each server.
@@ -147,6 +149,14 @@ func expiry(ctx context.Context, b *bed) (saw string, err error) {
 	return fmt.Sprintf("timeout %v: %s", shortTimeout, strings.Join(parts, "; ")), firstError(errs)
 }
 
+// describe says where a template leads and what keeps it.
+func describe(t *control.Template) string {
+	if t == nil {
+		return "not there"
+	}
+	return fmt.Sprintf("to %s, for %.1f s, with %d connections", serverAt(t.Destination.Addr()), t.Expires, t.Connections)
+}
+
 // expiryNetwork numbers the networks of the clients of expiry, beyond all newcomers'.
 const expiryNetwork = 255
 
@@ -182,14 +192,14 @@ func (b *bed) expire(ctx context.Context, c *client) (saw string, err error) {
 		return "", err
 	}
 	if template == nil || serverAt(template.Destination.Addr()) != first {
-		return "", fmt.Errorf("%s met %s, but its template is %+v", c.addr, first, template)
+		return "", fmt.Errorf("%s met %s, but its template is %s", c.addr, first, describe(template))
 	}
 	const late = 3 * time.Second // for the connections' own ends and the sweep
 	if !await(ctx, shortTimeout+late, func() bool {
 		template, err = b.director.template(ctx, markShort, c.addr)
 		return err != nil || template == nil
 	}) {
-		return "", fmt.Errorf("the template of %s lives on %v after its last connection: %+v", c.addr, time.Since(last).Round(time.Millisecond), template)
+		return "", fmt.Errorf("the template of %s lives on %v after its last connection: %s", c.addr, time.Since(last).Round(time.Millisecond), describe(template))
 	}
 	if err != nil {
 		return "", err
@@ -204,5 +214,5 @@ func (b *bed) expire(ctx context.Context, c *client) (saw string, err error) {
 	case server == first:
 		err = fmt.Errorf("%s met %s again: it was not scheduled anew", c.addr, first)
 	}
-	return fmt.Sprintf("%s met %s %d times, its template went after %.1f s, then it met %s", c.addr, first, visits, lived.Seconds(), server), err
+	return fmt.Sprintf("%s met %s %d times, its template went after %.2f s, then it met %s", c.addr, first, visits, lived.Seconds(), server), err
 }

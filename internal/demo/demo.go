@@ -123,14 +123,26 @@ func (d *demo) run(ctx context.Context) Result {
 	}
 	result := d.sum()
 	d.report.close()
-	if ready {
-		writeTable(d.human, d.bed.ledger)
+	if interrupted(ctx) {
+		fmt.Fprintln(d.human, "interrupted: clearing away")
+	} else {
+		d.conclude(result, ready)
 	}
-	d.verdict(result)
 	if err := d.leave(ready); err != nil {
 		fmt.Fprintf(d.human, "clearing away: %v\n", err)
 	}
 	return result
+}
+
+// interrupted says whether the demo is to end early. Its own deadline is no interruption.
+func interrupted(ctx context.Context) bool { return errors.Is(ctx.Err(), context.Canceled) }
+
+// conclude prints the table and the verdict.
+func (d *demo) conclude(r Result, ready bool) {
+	if ready {
+		writeTable(d.human, d.bed.ledger)
+	}
+	d.verdict(r)
 }
 
 // counts is how far the requests are, for the progress.
@@ -193,12 +205,18 @@ func (d *demo) prove(ctx context.Context) {
 	}
 }
 
-// do runs a check and reports it.
+// do runs a check and reports it, and says whether it passed.
 func (d *demo) do(ctx context.Context, c check) bool {
+	if interrupted(ctx) {
+		return false
+	}
 	done := d.report.begin(c.name)
 	began := time.Now()
 	saw, err := c.run(ctx, d.bed)
 	done()
+	if interrupted(ctx) {
+		return false
+	}
 	seen := Check{Name: c.name, OK: err == nil, Detail: saw}
 	if err != nil {
 		seen.Detail = joinNonEmpty(err.Error(), saw)
@@ -217,13 +235,16 @@ func joinNonEmpty(err, saw string) string {
 	return err + "\n" + saw
 }
 
+// notReached is the detail of a check that an earlier failure left out.
+const notReached = "not reached"
+
 // sum makes the result of the checks. One that was not reached has failed.
 func (d *demo) sum() Result {
 	r := Result{OK: true}
 	for _, name := range d.options.order() {
 		c, ok := d.result[name]
 		if !ok {
-			c = Check{Name: name, Detail: "not reached"}
+			c = Check{Name: name, Detail: notReached}
 		}
 		r.OK = r.OK && c.OK
 		r.Checks = append(r.Checks, c)

@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 )
@@ -17,8 +20,26 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	os.RemoveAll(programDir)
+	os.Exit(code)
 }
+
+// programDir holds the program once it is built.
+var programDir string
+
+// buildProgram builds cmd/xlvs and returns its path.
+var buildProgram = sync.OnceValues(func() (path string, err error) {
+	if programDir, err = os.MkdirTemp("", "xlvs-demo-test"); err != nil {
+		return "", err
+	}
+	path = filepath.Join(programDir, "xlvs")
+	output, err := exec.Command("go", "build", "-o", path, "github.com/xlvs/xlvs/cmd/xlvs").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, output)
+	}
+	return path, nil
+})
 
 // testName is a demo's name that no other demo or test has.
 func testName() string { return fmt.Sprintf("xlvs-test-%d", os.Getpid()) }

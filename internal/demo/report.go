@@ -18,30 +18,41 @@ import (
 type reporter struct {
 	out   io.Writer
 	color bool
+	width int // of a line, in characters
 
 	mu    sync.Mutex // guards what is written, and all that follows
 	bar   *progressbar.ProgressBar
 	stop  chan struct{} // ends the bar's goroutine
-	busy  []string      // what is at work, oldest first
+	busy  []string      // what is at work, in the order of its begin
 	start time.Time
 }
 
 // newReporter reports to out; steps is what the bar counts, counts a word on
 // how far things are.
 func newReporter(out io.Writer, steps int, counts func() string) *reporter {
-	r := &reporter{out: out, start: time.Now(), stop: make(chan struct{})}
+	r := &reporter{out: out, width: logWidth, start: time.Now(), stop: make(chan struct{})}
 	f, ok := out.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return r
 	}
+	if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
+		r.width = min(width, logWidth)
+	}
 	r.color = os.Getenv("NO_COLOR") == ""
 	r.bar = progressbar.NewOptions(steps,
 		progressbar.OptionSetWriter(out), progressbar.OptionClearOnFinish(),
-		progressbar.OptionSetWidth(24), progressbar.OptionSetPredictTime(false),
-		progressbar.OptionSetElapsedTime(false), progressbar.OptionFullWidth())
+		progressbar.OptionSetWidth(barWidth), progressbar.OptionSetPredictTime(false),
+		progressbar.OptionSetElapsedTime(false))
 	go r.animate(counts)
 	return r
 }
+
+const (
+	logWidth  = 106 // of a line that is no terminal's
+	barWidth  = 20
+	barExtras = 12 // what the bar puts around itself: percents, borders
+	indent    = 6  // of what was seen below its check
+)
 
 // animate redraws the bar a few times a second, so that a long step is seen to live.
 func (r *reporter) animate(counts func() string) {
@@ -53,14 +64,24 @@ func (r *reporter) animate(counts func() string) {
 			return
 		case <-ticker.C:
 			r.mu.Lock()
-			what := "…"
+			what := ""
 			if len(r.busy) > 0 {
-				what = r.busy[0]
+				what = r.busy[len(r.busy)-1]
 			}
-			r.bar.Describe(fmt.Sprintf("%2.0f s  %s  %s", time.Since(r.start).Seconds(), what, counts()))
+			text := fmt.Sprintf("%2.0f s  %s  %s", time.Since(r.start).Seconds(), counts(), what)
+			r.bar.Describe(cut(text, r.width-barWidth-barExtras))
 			r.mu.Unlock()
 		}
 	}
+}
+
+// cut shortens text to a number of characters.
+func cut(text string, most int) string {
+	chars := []rune(text)
+	if len(chars) <= most {
+		return text
+	}
+	return string(chars[:max(0, most-1)]) + "…"
 }
 
 // begin says what is at work now; the returned function says that it is done.
@@ -128,13 +149,11 @@ func (r *reporter) check(c Check, took time.Duration) {
 	}
 	var text strings.Builder
 	fmt.Fprintf(&text, "%s  %s  %s\n", verdict, c.Name, r.paint(faint, fmt.Sprintf("%.1f s", took.Seconds())))
-	for _, line := range wrap(c.Detail, detailWidth) {
-		fmt.Fprintf(&text, "      %s\n", line)
+	for _, line := range wrap(c.Detail, r.width-indent) {
+		fmt.Fprintf(&text, "%*s%s\n", indent, "", line)
 	}
 	r.printf("%s", text.String())
 }
-
-const detailWidth = 100
 
 // wrap breaks text between words into lines of at most width characters where
 // words allow it. Line ends in the text stay.

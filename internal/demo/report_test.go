@@ -61,6 +61,14 @@ func TestTableCountsRequests(t *testing.T) {
 	}
 }
 
+func TestCutKeepsTheWidth(t *testing.T) {
+	for text, want := range map[string]string{"short": "short", "exactly 10": "exactly 10", "more than 10": "more than…"} {
+		if got := cut(text, 10); got != want {
+			t.Errorf("%q: %q", text, got)
+		}
+	}
+}
+
 func TestTCPCountersOfTheKernelsFile(t *testing.T) {
 	got, err := parseTCPCounters("Ip: a b\nIp: 1 2\nTcp: OutRsts MaxConn\nTcp: 7 -1\n")
 	must(t, err)
