@@ -37,11 +37,11 @@ type Options struct {
 // Steering is the loaded program with its maps and attachments.
 type Steering struct {
 	// Constant.
-	pins    *pinDir // nil if ephemeral
 	replace bool
 	inner   innerSpecs
 
 	mu         sync.Mutex // guards all that follows
+	pins       *pinDir    // nil if ephemeral, or closed
 	objects    steerObjects
 	links      map[int]link.Link // by interface index
 	slots      slots
@@ -191,7 +191,8 @@ func (s *Steering) Counters() (Counters, error) {
 }
 
 // Close lets go of everything and removes nothing: what is pinned stays
-// attached for the next director. An ephemeral Steering is gone.
+// attached for the next director. An ephemeral Steering is gone. Closing twice
+// does no harm.
 func (s *Steering) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -206,6 +207,7 @@ func (s *Steering) closeLocked() error {
 	}
 	clear(s.links)
 	errs = append(errs, s.objects.Close(), s.pins.unlock())
+	s.pins = nil
 	return errors.Join(errs...)
 }
 
