@@ -67,6 +67,12 @@ func TestCacheExpires(t *testing.T) {
 
 func TestCacheRefusesAWriteThatComesLate(t *testing.T) {
 	c := mustCache(t, cacheWays, 2)
+	c.words[0].Add(1) // the first write of all goes on
+	c.put(destination(1), 1, 9)
+	c.words[0].Add(1)
+	if got := c.get(destination(1), 1); len(got) != 0 {
+		t.Errorf("servers %v, written in the middle of another write", got)
+	}
 	var late remembered
 	c.find(destination(1), 1, 100, &late)
 	c.put(destination(1), 1, 7, 8)
@@ -90,8 +96,8 @@ func TestCacheRefusesAWriteThatComesLate(t *testing.T) {
 // Workers that write and read the same few buckets see whole destinations
 // only: the servers that each was written with, never a mixture.
 func TestCacheIsNeverTorn(t *testing.T) {
-	const workers, rounds, destinations = 4, 30_000, 40
-	c := mustCache(t, 2*cacheWays, maxReplicas)
+	const workers, rounds, destinations = 4, 100_000, 2 * cacheWays
+	c := mustCache(t, cacheWays, maxReplicas) // one bucket, where each destination makes another go
 	idsOf := func(d int) (ids []service.ID) {
 		for i := range d%maxReplicas + 1 {
 			ids = append(ids, service.ID(d*100+i))

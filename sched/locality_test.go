@@ -83,13 +83,14 @@ func TestLocalitySchedulersAgainstOracle(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
 				weights := rapid.SliceOfN(rapid.Int32Range(0, 20), 1, 7)
+				seconds := rapid.SampledFrom([]uint32{0, 1, 20, 20, 30, 59, 60})
 				all := servers(weights.Draw(t, "weights")...)
 				oracle := &localityOracle{replicas: replicas, expiration: 60, sets: make(map[packet.Addr]*serverSet)}
 				opt := Options{Expiration: time.Minute}
 				reals, now := all, uint32(1000)
 				opt.Previous = mustNewRapid(t, name, reals, opt)
 				for range rapid.IntRange(1, 60).Draw(t, "steps") {
-					now += rapid.Uint32Range(0, 25).Draw(t, "seconds")
+					now += seconds.Draw(t, "seconds")
 					switch rapid.IntRange(0, 9).Draw(t, "step") {
 					case 0:
 						next := make([]int32, len(all))
@@ -115,6 +116,71 @@ func TestLocalitySchedulersAgainstOracle(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A set that has not changed for longer than the expiration loses its most
+// loaded server, one at a time, down to one.
+func TestReplicationShrinks(t *testing.T) {
+	reals := servers(1, 1, 1)
+	s := mustNew(t, "lblcr", reals, Options{Expiration: 100 * time.Second}).(*replication)
+	r := from("198.51.100.1:4000")
+	for range reals { // all of them, added at 0: each strained while another is idle
+		load(s.Schedule(r), 2, 0)
+	}
+	load(reals[0], 2, 2)
+	load(reals[1], 2, 3)
+	load(reals[2], 2, 1)
+	members := func() (ids []int) {
+		var m remembered
+		s.cache.find(r.Tuple.Dst, r.Now, 100, &m)
+		for _, id := range m.servers[:m.n] {
+			ids = append(ids, 10+int(id.Number()))
+		}
+		return ids
+	}
+	for _, c := range []struct {
+		now  uint32
+		want []int
+	}{
+		{0, []int{11, 12, 13}},
+		{60, []int{11, 12, 13}},
+		{100, []int{11, 12, 13}},
+		{101, []int{11, 13}},
+		{180, []int{11, 13}},
+		{201, []int{11, 13}},
+		{202, []int{13}},
+		{290, []int{13}},
+		{380, []int{13}},
+	} {
+		r.Now = c.now
+		if real := s.Schedule(r); real != reals[2] {
+			t.Errorf("at %d chose %d, want the least loaded of the set", c.now, lastByte(real))
+		}
+		if got := members(); !slices.Equal(got, c.want) {
+			t.Errorf("at %d the set is %v, want %v", c.now, got, c.want)
+		}
+	}
+}
+
+// A strained server that is the best of all is not added to the set that has
+// it: the set has not changed.
+func TestReplicationAddsNobodyTwice(t *testing.T) {
+	reals := servers(1, 20)
+	s := mustNew(t, "lblcr", reals, Options{Expiration: 100 * time.Second}).(*replication)
+	r := from("198.51.100.1:4000")
+	load(reals[1], 9, 0)
+	s.Schedule(r)           // 11 and only 11: it is idle
+	load(reals[0], 2, 0)    // strained, as 12 has less than half of its weight
+	load(reals[1], 9, 9999) // and has the greater load all the same
+	r.Now = 50
+	if real := s.Schedule(r); real != reals[0] {
+		t.Fatalf("chose %d, want 11", lastByte(real))
+	}
+	var m remembered
+	s.cache.find(r.Tuple.Dst, r.Now, 100, &m)
+	if m.n != 1 || m.changed != 0 || m.used != 50 {
+		t.Errorf("%d servers, changed at %d, used at %d: want 1, 0 and 50", m.n, m.changed, m.used)
 	}
 }
 

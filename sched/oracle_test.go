@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/xlvs/xlvs/packet"
 	"github.com/xlvs/xlvs/service"
 	"pgregory.net/rapid"
 )
@@ -343,31 +344,36 @@ func TestHashSchedulersAgainstOracles(t *testing.T) {
 		if port {
 			opt.Flags = append(opt.Flags, "flag-2")
 		}
-		r := from("198.51.100.1:4000")
-		r.Tuple.SrcPort = rapid.Uint16().Draw(t, "port number")
-		if rapid.Bool().Draw(t, "ipv6") {
-			r.Tuple.Src.Hi, r.Tuple.Dst.Hi = rapid.Uint64Min(1).Draw(t, "high"), rapid.Uint64Min(1).Draw(t, "destination")
-		}
-		r.Tuple.Src.Lo += uint64(rapid.Uint16().Draw(t, "client"))
-		word := func(v uint64, n int) uint32 { return uint32(v >> (32 * n)) }
-		source := r.Tuple.Src.V4()
-		destination := r.Tuple.Dst.V4()
-		if !r.Tuple.Src.Is4() {
-			source = word(r.Tuple.Src.Hi, 1) ^ word(r.Tuple.Src.Hi, 0) ^ word(r.Tuple.Src.Lo, 1) ^ word(r.Tuple.Src.Lo, 0)
-			destination = word(r.Tuple.Dst.Hi, 1) ^ word(r.Tuple.Dst.Hi, 0) ^ word(r.Tuple.Dst.Lo, 1) ^ word(r.Tuple.Dst.Lo, 0)
-		}
-		if port {
-			source += uint32(r.Tuple.SrcPort)
-		}
-		golden := func(v uint32) uint32 { return uint32(uint64(v) * 0x61C88647 & 0xffffffff >> 24) }
-		sh := hashOracle(shTable(reals, true), func(offset uint32) uint32 { return (offset + golden(source)) & 255 }, fallback)
-		dh := hashOracle(shTable(reals, false), func(uint32) uint32 { return golden(destination) }, false)
-		for name, want := range map[string]*service.RealServer{"sh": sh, "dh": dh} {
-			if got := mustNewRapid(t, name, reals, opt).Schedule(r); got != want {
-				t.Fatalf("%s chose %d, want %d", name, lastByte(got), lastByte(want))
-			}
+		for range 10 {
+			checkHashes(t, reals, opt, fallback, port)
 		}
 	})
+}
+
+// checkHashes draws a client and compares where sh and dh send it with the oracles.
+func checkHashes(t *rapid.T, reals []*service.RealServer, opt Options, fallback, port bool) {
+	r := from("198.51.100.1:4000")
+	r.Tuple.SrcPort = rapid.Uint16().Draw(t, "port number")
+	r.Tuple.Src.Lo ^= uint64(rapid.Uint32().Draw(t, "client"))
+	source, destination := r.Tuple.Src.V4(), r.Tuple.Dst.V4()
+	if rapid.Bool().Draw(t, "ipv6") {
+		r.Tuple.Src.Hi, r.Tuple.Dst.Hi = rapid.Uint64Min(1).Draw(t, "high"), rapid.Uint64Min(1).Draw(t, "destination")
+		words := func(a packet.Addr) uint32 {
+			return uint32(a.Hi>>32) ^ uint32(a.Hi) ^ uint32(a.Lo>>32) ^ uint32(a.Lo)
+		}
+		source, destination = words(r.Tuple.Src), words(r.Tuple.Dst)
+	}
+	if port {
+		source += uint32(r.Tuple.SrcPort)
+	}
+	golden := func(v uint32) uint32 { return uint32(uint64(v) * 0x61C88647 & 0xffffffff >> 24) }
+	sh := hashOracle(shTable(reals, true), func(offset uint32) uint32 { return (offset + golden(source)) & 255 }, fallback)
+	dh := hashOracle(shTable(reals, false), func(uint32) uint32 { return golden(destination) }, false)
+	for name, want := range map[string]*service.RealServer{"sh": sh, "dh": dh} {
+		if got := mustNewRapid(t, name, reals, opt).Schedule(r); got != want {
+			t.Fatalf("%s chose %d, want %d", name, lastByte(got), lastByte(want))
+		}
+	}
 }
 
 // A port that a packet does not have must not decide: fragments, other protocols.
@@ -418,6 +424,66 @@ func TestMaxTree(t *testing.T) {
 				if got := tree.first(i, uint32(w)); got != want {
 					t.Fatalf("seed %v: first(%d, %d) in %v = %d, want %d", seed, i, w, weights, got, want)
 				}
+			}
+		}
+	}
+}
+
+// Of equal servers, IPVS takes the first of its list: the one configured last.
+func TestTiesGoToTheServerConfiguredLast(t *testing.T) {
+	weights := make([]int32, 50)
+	for i := range weights {
+		weights[i] = 3
+	}
+	for _, name := range []string{"lc", "wlc", "sed", "nq", "fo", "ovf", "lblc", "lblcr"} {
+		reals := servers(weights...)
+		if real := mustNew(t, name, reals, Options{}).Schedule(from("198.51.100.1:4000")); real != reals[49] {
+			t.Errorf("%s chose %d, want %d", name, lastByte(real), lastByte(reals[49]))
+		}
+	}
+}
+
+func TestCost(t *testing.T) {
+	r := servers(1)[0]
+	for _, c := range []struct {
+		active, inactive   int64
+		connections, delay uint64
+	}{
+		{0, 0, 0, 1},
+		{1, 0, 256, 2},
+		{0, 257, 257, 1},
+		{3, 5, 773, 4},
+		{-1, 4, 4, 1}, // counted down before it was counted up
+		{2, -1, 512, 3},
+		{1 << 40, 0, 1 << 48, 1<<40 + 1},
+	} {
+		load(r, c.active, c.inactive)
+		if got := connections.of(r); got != c.connections {
+			t.Errorf("%d active, %d inactive: overhead %d, want %d", c.active, c.inactive, got, c.connections)
+		}
+		if got := delay.of(r); got != c.delay {
+			t.Errorf("%d active, %d inactive: delay %d, want %d", c.active, c.inactive, got, c.delay)
+		}
+	}
+}
+
+// Failing over one server after the other goes through them as the rule says,
+// however many there are.
+func TestFailoverThroughManyServers(t *testing.T) {
+	weights := make([]int32, 60)
+	for i := range weights {
+		weights[i] = int32(i % 4)
+	}
+	for name, want := range map[string]oracle{"fo": foOracle, "ovf": ovfOracle} {
+		reals := servers(weights...)
+		s := mustNew(t, name, reals, Options{})
+		for range 46 { // 45 servers have a weight
+			got, want := s.Schedule(from("198.51.100.1:4000")), want(reals)
+			if got != want {
+				t.Fatalf("%s chose %d, want %d", name, lastByte(got), lastByte(want))
+			}
+			if got != nil {
+				got.Counts.Overloaded.Store(true)
 			}
 		}
 	}

@@ -82,6 +82,7 @@ func TestWeightedRoundRobinAcrossChanges(t *testing.T) {
 		{"the step is greater than the level", 6, reweighted(three, 4, 4, 4), []int{11, 13, 12, 11}},
 		{"the heaviest is gone", 2, three[:2], []int{12, 12, 11, 12}},
 		{"the one it stopped at is gone", 4, []*service.RealServer{three[0], three[2]}, []int{13, 11, 13, 13, 13}},
+		{"the level is none of the new ones", 0, reweighted(three, 2, 4, 8), []int{13, 13, 12, 13, 12, 11, 13}},
 		{"none is left", 2, nil, []int{0}},
 	} {
 		s := mustNew(t, "wrr", three, Options{})
@@ -116,4 +117,14 @@ func TestReloadFromAnythingToAnything(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestRoundsBeginWhenThereAreServersAgain(t *testing.T) {
+	for name, want := range map[string][]int{"rr": {13, 12, 11}, "wrr": {13, 13, 13, 12, 13, 12, 11}} {
+		none := mustNew(t, name, servers(0, 0, 0), Options{})
+		s := mustNew(t, name, servers(1, 2, 4), Options{Previous: none})
+		if got := picks(s, len(want)); !slices.Equal(got, want) {
+			t.Errorf("%s: picks %v, want %v", name, got, want)
+		}
+	}
 }
