@@ -3,6 +3,7 @@ package config
 import (
 	"time"
 
+	"github.com/xlvs/xlvs/sched"
 	"github.com/xlvs/xlvs/service"
 )
 
@@ -39,7 +40,7 @@ func readDefaults(v value) defaults {
 	f := v.fields("defaults", "scheduler", "timeouts",
 		"expire_quiescent", "expire_nodest", "sloppy", "persistent_thresholds")
 	return defaults{
-		scheduler: f.word("scheduler", defaultScheduler, schedulerNames...),
+		scheduler: f.word("scheduler", defaultScheduler, sched.Names()...),
 		timeouts:  readTimeouts(f.at("timeouts"), defaultTimeouts()),
 		switches:  f.switches(Switches{}),
 	}

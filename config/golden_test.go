@@ -15,7 +15,7 @@ var update = flag.Bool("update", false, "write what is found into testdata as wh
 
 // TestBad compares what is said about each bad file, one for each rule.
 func TestBad(t *testing.T) {
-	for _, path := range glob(t, "testdata/*.bad.yml") {
+	for _, path := range globAll(t, "testdata/*.bad.yml") {
 		t.Run(strings.TrimSuffix(filepath.Base(path), ".bad.yml"), func(t *testing.T) {
 			c, err := Load(path)
 			if c != nil {
@@ -37,7 +37,7 @@ func TestBad(t *testing.T) {
 
 // TestGood compares what becomes of each good file, and what is warned of.
 func TestGood(t *testing.T) {
-	for _, path := range glob(t, "testdata/*.good.yml") {
+	for _, path := range globAll(t, "testdata/*.good.yml") {
 		t.Run(strings.TrimSuffix(filepath.Base(path), ".good.yml"), func(t *testing.T) {
 			c, err := Load(path)
 			if err != nil {
@@ -70,11 +70,11 @@ func checkRoundTrip(t *testing.T, c *Config) {
 	}
 }
 
-func glob(t *testing.T, pattern string) []string {
-	t.Helper()
+func globAll(tb testing.TB, pattern string) []string {
+	tb.Helper()
 	paths, err := filepath.Glob(pattern)
 	if err != nil || len(paths) == 0 {
-		t.Fatalf("no files %s: %v", pattern, err)
+		tb.Fatalf("no files %s: %v", pattern, err)
 	}
 	return paths
 }

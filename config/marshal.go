@@ -160,14 +160,14 @@ func keyYAML(k service.Key) string {
 // settings is what a service is told, beside its key, name and servers.
 func (s *Service) settings() []setting {
 	all := []setting{{"scheduler", s.Scheduler.Name}}
-	if len(s.Scheduler.Flags) > 0 {
-		all = append(all, setting{"flags", list(s.Scheduler.Flags, func(flag string) string { return flag })})
+	if len(s.Scheduler.Options.Flags) > 0 {
+		all = append(all, setting{"flags", list(s.Scheduler.Options.Flags, func(flag string) string { return flag })})
 	}
-	if n := s.Scheduler.MaglevIndex; n > 0 {
+	if n := s.Scheduler.Options.MaglevIndex; n > 0 {
 		all = append(all, setting{keyIndex, strconv.Itoa(n)})
 	}
-	if n := s.Scheduler.CacheSize; n > 0 {
-		all = append(all, setting{keyExpiration, span(s.Scheduler.Expiration)}, setting{keyCache, strconv.Itoa(n)})
+	if n := s.Scheduler.Options.CacheSize; n > 0 {
+		all = append(all, setting{keyExpiration, span(s.Scheduler.Options.Expiration)}, setting{keyCache, strconv.Itoa(n)})
 	}
 	if s.Persistent {
 		p := s.Persistence

@@ -3,73 +3,63 @@ package config
 import (
 	"slices"
 	"time"
+
+	"github.com/xlvs/xlvs/sched"
 )
 
-// schedulerNames are the schedulers of IPVS in the order of the documentation.
-var schedulerNames = []string{"rr", "wrr", "lc", "wlc", "sed", "nq", "sh", "dh", "mh", "lblc", "lblcr", "fo", "ovf", "twos"}
-
-// schedulerKinds are those that can be told more than weights.
-var schedulerKinds = map[string]struct{ flags, keys []string }{
-	"sh":    {flags: []string{"sh-fallback", "sh-port"}},
-	"mh":    {flags: []string{"mh-fallback", "mh-port"}, keys: []string{keyIndex}},
-	"lblc":  {keys: []string{keyExpiration, keyCache}},
-	"lblcr": {keys: []string{keyExpiration, keyCache}},
+// Scheduler is how a service chooses a real server for a new client.
+type Scheduler struct {
+	Name string // of IPVS
+	// Options are what [sched.New] takes, Previous apart. Flags are sorted;
+	// what the scheduler has no use for is zero.
+	Options sched.Options
 }
 
-// The keys of one scheduler only.
+// The keys of some schedulers only.
 const (
 	keyIndex      = "mh_table_index"
 	keyExpiration = "lblc_expiration"
 	keyCache      = "lblc_cache"
 )
 
-// Scheduler is how a service chooses a real server for a new client.
-type Scheduler struct {
-	Name  string   // of IPVS
-	Flags []string // by their names in IPVS, sorted
-	// MaglevIndex is the size of the table of mh: the largest prime below 2 to
-	// that power. 0 for other schedulers.
-	MaglevIndex int
-	// Expiration is how long lblc and lblcr remember a destination, CacheSize how
-	// many. 0 for other schedulers.
-	Expiration time.Duration
-	CacheSize  int
+var schedulerKeys = map[string][]string{
+	"mh":    {keyIndex},
+	"lblc":  {keyExpiration, keyCache},
+	"lblcr": {keyExpiration, keyCache},
 }
 
 // scheduler reads the keys about the scheduler.
 func (f fields) scheduler(def string) Scheduler {
-	s := Scheduler{Name: f.word("scheduler", def, schedulerNames...)}
-	kind := schedulerKinds[s.Name]
-	s.Flags = f.at("flags").flags(s.Name, kind.flags)
+	s := Scheduler{Name: f.word("scheduler", def, sched.Names()...)}
+	s.Options.Flags = f.at("flags").flags(s.Name)
 	for _, key := range []string{keyIndex, keyExpiration, keyCache} {
-		if f.has(key) && !slices.Contains(kind.keys, key) {
+		if f.has(key) && !slices.Contains(schedulerKeys[s.Name], key) {
 			f.at(key).errorf("%s has no effect on scheduler %s: remove it", key, s.Name)
 		}
 	}
-	if slices.Contains(kind.keys, keyIndex) {
-		s.MaglevIndex = int(f.number(keyIndex, 12, 8, 17)) // CONFIG_IP_VS_MH_TAB_INDEX
-	}
-	if slices.Contains(kind.keys, keyCache) {
-		s.Expiration = f.timeout(keyExpiration, 24*time.Hour) // net.ipv4.vs.lblc_expiration
-		s.CacheSize = int(f.number(keyCache, 1<<14, 64, 1<<24))
+	switch s.Name {
+	case "mh":
+		s.Options.MaglevIndex = int(f.number(keyIndex, 12, 8, 17)) // CONFIG_IP_VS_MH_TAB_INDEX
+	case "lblc", "lblcr":
+		s.Options.Expiration = f.timeout(keyExpiration, 24*time.Hour) // net.ipv4.vs.lblc_expiration
+		s.Options.CacheSize = int(f.number(keyCache, 1<<14, 64, 1<<24))
 	}
 	return s
 }
 
-// flags reads flags of the scheduler, which has the legal ones.
-func (v value) flags(scheduler string, legal []string) []string {
+// flags reads flags of the named scheduler.
+func (v value) flags(scheduler string) []string {
 	var all []string
 	for _, item := range v.items() {
-		s, ok := item.text()
-		switch {
-		case !ok:
-		case len(legal) == 0:
-			item.errorf("scheduler %s has no flags: remove %s", scheduler, quote(s))
-		case !slices.Contains(legal, s):
-			item.errorf("scheduler %s has no flag %s: write %s", scheduler, quote(s), either(legal))
-		default:
-			all = append(all, s)
+		flag, ok := item.text()
+		if !ok {
+			continue
 		}
+		if err := sched.ValidateFlags(scheduler, []string{flag}); err != nil {
+			item.errorf("%s", err)
+			continue
+		}
+		all = append(all, flag)
 	}
 	slices.Sort(all)
 	return slices.Compact(all)

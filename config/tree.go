@@ -58,4 +58,3 @@ func adjacent(a, b *token.Token) bool {
 	return a.Position != nil && b.Position != nil && a.Position.Line == b.Position.Line &&
 		a.Position.Column+utf8.RuneCountInString(a.Value) == b.Position.Column
 }
-
