@@ -50,6 +50,9 @@ func TestHopModel(t *testing.T) {
 				if h.known != (good != [6]byte{}) || h.known && h.mac != good {
 					t.Fatalf("has %x (%v), want %x", h.mac, h.known, good)
 				}
+				if h.wants(now) && (h.down || h.state&nudFixed != 0) {
+					t.Fatalf("solicits in state %#x, down %v", h.state, h.down)
+				}
 				if h.known && h.failed {
 					t.Fatal("both known and failed")
 				}

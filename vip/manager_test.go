@@ -2,6 +2,7 @@ package vip
 
 import (
 	"bufio"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/xlvs/xlvs/internal/testnet"
 )
@@ -203,6 +205,54 @@ func TestRefusesWhatCannotBeShared(t *testing.T) {
 		}
 	}
 	b.wantOn("eth0", own...) // checked before anything is done
+}
+
+// No duplicate address detection, which would hold an IPv6 address back: the
+// kernel answers for it as soon as Set returns. An IPv4 address may be on lo.
+func TestKernelAnswersForThem(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	must(t, b.director.Sysctl("net.ipv6.conf.eth0.accept_dad", "1"))
+	m := b.open()
+	for ip, iface := range map[netip.Addr]string{vip4: "lo", vip6: "eth0"} {
+		must(t, m.Set([]netip.Addr{ip}, iface, nil))
+		a := b.find(iface, ip)
+		if a.Flags&unix.IFA_F_TENTATIVE != 0 {
+			t.Errorf("%s is tentative", ip)
+		}
+		if onLo := iface == "lo"; onLo != (a.Scope == unix.RT_SCOPE_HOST) {
+			t.Errorf("%s on %s has scope %d", ip, iface, a.Scope)
+		}
+		b.ask(ip)
+		eventually(t, func() (bool, string) {
+			got := b.believes(ip)
+			return got == b.directorMAC(), fmt.Sprintf("the client finds %s at %q", ip, got)
+		})
+	}
+}
+
+// find is an address of one of the director's interfaces.
+func (b *bed) find(iface string, ip netip.Addr) netlink.Addr {
+	b.t.Helper()
+	link, err := b.director.Netlink().LinkByName(iface)
+	must(b.t, err)
+	list, err := b.director.Netlink().AddrList(link, netlink.FAMILY_ALL)
+	must(b.t, err)
+	for _, a := range list {
+		if a.IP.Equal(ip.AsSlice()) {
+			return a
+		}
+	}
+	b.t.Fatalf("%s is not on %s", ip, iface)
+	return netlink.Addr{}
+}
+
+// ask makes the client's kernel solicit ip.
+func (b *bed) ask(ip netip.Addr) {
+	b.t.Helper()
+	index, err := b.client.Index("eth0")
+	must(b.t, err)
+	must(b.t, b.client.Netlink().NeighAdd(&netlink.Neigh{LinkIndex: index, IP: ip.AsSlice(), Flags: netlink.NTF_USE}))
 }
 
 // The director's own connections must not come from a virtual address.
