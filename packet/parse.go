@@ -2,17 +2,24 @@ package packet
 
 import "encoding/binary"
 
+// MaxFrame is how long a frame may be, in bytes: offsets, and the end of the
+// packet, fit in 16 bits. AF_XDP's frames are a page at most.
+const MaxFrame = 0xffff
+
 // Parse reads the headers of an Ethernet frame into p. It looks behind up to
 // two VLAN tags, IPv4 options and up to MaxExtensions IPv6 extension headers,
 // and within ICMP errors. All of p is overwritten. It returns OK, or what is
 // wrong with the frame; p.Kind is then KindOther and the rest of p is as far as
-// Parse came.
+// Parse came. Of a frame longer than MaxFrame, it sees as much.
 //
 // Every length that a header tells is checked against what holds it. What
 // follows the IP packet in the frame (padding, the frame check sequence) is not
 // looked at. Checksums are not verified: that is for the receiving host, and a
 // frame from a veth or tap peer need not have one (CHECKSUM_PARTIAL).
 func Parse(frame []byte, p *Parsed) Malformed {
+	if len(frame) > MaxFrame {
+		frame = frame[:MaxFrame]
+	}
 	if len(frame) >= EthernetLen+IPv4Len {
 		switch start := binary.BigEndian.Uint32(frame[etherType:]); {
 		case start>>8 == uint32(EtherTypeIPv4)<<8|0x45:

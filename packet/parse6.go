@@ -41,7 +41,7 @@ func parse6(b []byte, p *Parsed) Malformed {
 	switch {
 	case h.Version() != 6:
 		return BadVersion
-	case length == 0 && h.NextHeader() == hopByHop, total > 0xffff:
+	case length == 0 && h.NextHeader() == hopByHop, total > MaxFrame:
 		return Jumbogram
 	case len(b) < total:
 		return TruncatedPacket

@@ -73,6 +73,10 @@ var wellFormed = []struct {
 		Tuple: flowTCP6, Kind: packet.KindFlow, L3: 14, L4: 54, Len: 60, TTL: 255, DSCP: 63, Flags: packet.SYN | packet.ACK}},
 	{"IPv6 UDP, padded", udp6().Padded(100), packet.Parsed{
 		Tuple: flowUDP6, Kind: packet.KindFlow, L3: 14, L4: 54, Len: 48, TTL: 64}},
+	{"IPv6 UDP, the most", udp6().Payload(packet.MaxFrame - 62), packet.Parsed{
+		Tuple: flowUDP6, Kind: packet.KindFlow, L3: 14, L4: 54, Len: packet.MaxFrame - 14, TTL: 64}},
+	{"IPv4 UDP, the most, with more behind", udp4().Payload(packet.MaxFrame - 42).Padded(1 << 17), packet.Parsed{
+		Tuple: flowUDP4, Kind: packet.KindFlow, L3: 14, L4: 34, Len: packet.MaxFrame - 14, TTL: 64}},
 	{"IPv6 SCTP", IPv6(client6, vip6).SCTP(9, 10).Chunk(13), packet.Parsed{
 		Tuple: tuple(client6, vip6, packet.SCTP, 9, 10), Kind: packet.KindFlow, L3: 14, L4: 54, Len: 56, TTL: 64, Flags: 13}},
 	{"every extension header", tcp6().Through(HopByHop(8), DestinationOptions(16), Routing(1), Authentication(24)), packet.Parsed{
@@ -221,6 +225,10 @@ var malformed = []struct {
 	{"payload length 65496", udp6().Length(65496), packet.Jumbogram},
 	{"jumbogram", udp6().Through(HopByHop(8)).Length(0), packet.Jumbogram},
 	{"payload length 0", udp6().Length(0), packet.TruncatedTransport},
+	{"ends beyond the longest frame", udp4().Payload(packet.MaxFrame - 41), packet.TruncatedPacket},
+	{"ends beyond the longest frame, IPv6", udp6().Payload(packet.MaxFrame - 61), packet.TruncatedPacket},
+	{"IPv6 packet of 65536 bytes", udp6().Payload(65536 - 48), packet.Jumbogram},
+	{"IPv6 packet of 65535 bytes in a VLAN", udp6().Payload(65535 - 48).VLAN(5), packet.TruncatedPacket},
 	{"IPv4-mapped source", IPv6("::ffff:192.0.2.1", vip6).UDP(1, 2), packet.BadAddress},
 	{"IPv4-mapped destination", IPv6(client6, "::ffff:203.0.113.10").TCP(1, 2), packet.BadAddress},
 

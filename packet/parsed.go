@@ -20,8 +20,8 @@ type Parsed struct {
 	// KindOther.
 	L3, L4 uint16
 	// Len is the length of the IP packet in bytes, header included, as the
-	// packet itself says it; Parse has checked that the frame holds it all.
-	// Valid for IP packets.
+	// packet itself says it; Parse has checked that the frame holds it all, and
+	// that L3+Len is 65535 at most. Valid for IP packets.
 	Len uint16
 
 	// VLAN is the outermost tag's identifier (1-4094), 0 without a tag or with a

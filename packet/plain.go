@@ -53,7 +53,7 @@ func plain6(b []byte, p *Parsed) bool {
 	src, dst := IPv6(b).Src(), IPv6(b).Dst()
 	ports := binary.BigEndian.Uint32(b[IPv6Len:])
 	total, protocol := IPv6Len+int(uint16(first>>16)), Protocol(first>>8)
-	if total > len(b) || total > 0xffff || src.Is4() || dst.Is4() {
+	if total > len(b) || src.Is4() || dst.Is4() {
 		return false
 	}
 	flags, transport := uint8(0), b[IPv6Len:total]
