@@ -70,7 +70,7 @@ func (b *bed) hurry(name string) {
 	for _, family := range []string{"ipv4", "ipv6"} {
 		at := "net/" + family + "/neigh/" + name + "/"
 		must(b.t, b.director.Sysctl(at+"base_reachable_time_ms", "300"))
-		must(b.t, b.director.Sysctl(at+"retrans_time_ms", "50"))
+		must(b.t, b.director.Sysctl(at+"retrans_time_ms", "100"))
 		must(b.t, b.director.Sysctl(at+"delay_first_probe_time", "1"))
 	}
 }

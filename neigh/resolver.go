@@ -36,9 +36,9 @@ type resolver struct {
 	synced  time.Time // when everything is to be read again
 }
 
-// target is a wanted address.
+// target is a wanted address, and where its route leads.
 type target struct {
-	hop   *hop   // nil: status says why
+	hop   *hop   // nil: route says why
 	route Status // OK if there is a hop
 	via   string // name of the interface that its last route left by
 }
