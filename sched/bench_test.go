@@ -9,8 +9,8 @@ import (
 	"github.com/xlvs/xlvs/service"
 )
 
-// BenchmarkSchedule has one new client an op, from random addresses to 256
-// destinations, over servers of weight 1 to 10 with a few connections each.
+// BenchmarkSchedule has one new client an op, from random addresses to 256 destinations,
+// over servers of weight 1 to 10 with a few connections each.
 func BenchmarkSchedule(b *testing.B) {
 	const requests = 4096
 	random := rand.New(rand.NewPCG(1, 2))
@@ -41,7 +41,8 @@ func BenchmarkSchedule(b *testing.B) {
 	}
 }
 
-// One server of a thousand has all the weight but a little: most passes of wrr have no one else.
+// One server of a thousand has all the weight but a little: most passes of wrr have no one
+// else.
 func BenchmarkWeightedRoundRobinSkewed(b *testing.B) {
 	weights := make([]int32, 1000)
 	for i := range weights {

@@ -17,20 +17,20 @@ const (
 	maxCacheSize     = 1 << 24
 )
 
-// cache remembers for destinations which servers they were sent to, for lblc
-// and lblcr. It is a fixed array of atomic words that all workers share, exact (a
-// destination is found under its whole address or not at all), and never blocks:
+// cache remembers for destinations which servers they were sent to, for lblc and lblcr. It
+// is a fixed array of atomic words that all workers share, exact (a destination is found
+// under its whole address or not at all), and never blocks:
 //
 //	bucket:      | version | destination | ... cacheWays of them |
 //	destination: | address, high | low | last used <<32 | last changed | server | ... |
 //
-// An even version says that the bucket is at rest, an odd one that a worker
-// writes into it. Whoever reads a bucket compares its version before and after, and takes a bucket
-// that moved meanwhile for one that does not have his destination. Whoever writes
-// makes the version that he has read odd first, by compare and swap; if that fails, others were
-// quicker and he leaves it at that: what is lost is one thing to remember. So
-// no destination is ever in two places, and no reader sees halves of two writes.
-// Only the time of last use is changed without a version: it is one word.
+// An even version says that the bucket is at rest, an odd one that a worker writes into it.
+// Whoever reads a bucket compares its version before and after, and takes a bucket that
+// moved meanwhile for one that does not have his destination. Whoever writes makes the
+// version that he has read odd first, by compare and swap; if that fails, others were
+// quicker and he leaves it at that: what is lost is one thing to remember. So no
+// destination is ever in two places, and no reader sees halves of two writes. Only the time
+// of last use is changed without a version: it is one word.
 type cache struct {
 	words    []atomic.Uint64
 	replicas int    // servers that a destination can have
@@ -46,25 +46,29 @@ const (
 	wordServers // server's ID + 1; 0 ends the list
 )
 
-func newCache(size, replicas int) (*cache, error) {
+// cacheBuckets returns how many buckets size destinations take.
+func cacheBuckets(size int) (uint64, error) {
 	if size == 0 {
 		size = defaultCacheSize
 	}
 	if size < 0 || size > maxCacheSize {
-		return nil, fmt.Errorf("cache size %d: use 1 to %d", size, maxCacheSize)
+		return 0, fmt.Errorf("cache size %d: use 1 to %d", size, maxCacheSize)
 	}
-	c := &cache{replicas: replicas, seed: rand.Uint64()}
-	c.buckets = 1 << bits.Len(uint((size-1)/cacheWays))
-	c.words = make([]atomic.Uint64, c.buckets*uint64(c.bucketWords()))
-	return c, nil
+	return 1 << bits.Len(uint((size-1)/cacheWays)), nil
+}
+
+func newCache(buckets uint64, replicas int) *cache {
+	c := &cache{replicas: replicas, buckets: buckets, seed: rand.Uint64()}
+	c.words = make([]atomic.Uint64, buckets*uint64(c.bucketWords()))
+	return c
 }
 
 func (c *cache) destinationWords() int { return wordServers + c.replicas }
 
 func (c *cache) bucketWords() int { return 1 + cacheWays*c.destinationWords() }
 
-// remembered is what the cache has of one destination, and where it would
-// be written. It is a worker's own, on its stack.
+// remembered is what the cache has of one destination, and where it would be written. It is
+// a worker's own, on its stack.
 type remembered struct {
 	addr    packet.Addr
 	found   bool
@@ -78,9 +82,9 @@ type remembered struct {
 	words   []atomic.Uint64
 }
 
-// find fills m with what the cache has of a destination that somebody asked
-// for within the last expiration seconds. If it has nothing, m is where the destination
-// may be written: over the one in its bucket that is unused for longest.
+// find fills m with what the cache has of a destination that somebody asked for within the
+// last expiration seconds. If it has nothing, m is where the destination may be written:
+// over what is left of itself, else over the one in its bucket that is unused for longest.
 func (c *cache) find(addr packet.Addr, now, expiration uint32, m *remembered) {
 	*m = remembered{addr: addr}
 	size := uint64(c.bucketWords())
@@ -91,9 +95,10 @@ func (c *cache) find(addr packet.Addr, now, expiration uint32, m *remembered) {
 	for rest := bucket[1:]; len(rest) > 0; rest = rest[c.destinationWords():] {
 		words := rest[:c.destinationWords()]
 		idle := idleFor(words, now, expiration)
-		if idle < unused && words[wordHigh].Load() == addr.Hi && words[wordLow].Load() == addr.Lo {
-			m.words = words
-			m.load()
+		if words[wordServers].Load() != 0 && words[wordHigh].Load() == addr.Hi && words[wordLow].Load() == addr.Lo {
+			if m.words = words; idle < unused {
+				m.load()
+			}
 			break
 		}
 		if idle > oldest {
@@ -115,8 +120,8 @@ func (c *cache) hash(addr packet.Addr) uint64 {
 // unused is for how long a destination is idle that is not there, or expired.
 const unused = 1 << 40
 
-// idleFor returns for how many seconds nobody has asked for a destination.
-// Workers' clocks may be a second apart: a time to come is now.
+// idleFor returns for how many seconds nobody has asked for a destination. Workers' clocks
+// may be a second apart: a time to come is now.
 func idleFor(words []atomic.Uint64, now, expiration uint32) int64 {
 	if words[wordServers].Load() == 0 {
 		return unused
@@ -150,8 +155,8 @@ func (m *remembered) touch(now uint32) {
 	}
 }
 
-// write stores m, whose servers the caller has changed, unless another worker
-// has changed something in the bucket since m was read.
+// write stores m, whose servers the caller has changed, unless another worker has changed
+// something in the bucket since m was read.
 func (m *remembered) write(now uint32) {
 	if m.read%2 == 1 || !m.version.CompareAndSwap(m.read, m.read+1) {
 		return

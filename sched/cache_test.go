@@ -9,15 +9,6 @@ import (
 	"github.com/xlvs/xlvs/service"
 )
 
-func mustCache(t testing.TB, size, replicas int) *cache {
-	t.Helper()
-	c, err := newCache(size, replicas)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
 func destination(n int) packet.Addr { return packet.Addr{Hi: uint64(n) << 32, Lo: uint64(n)} }
 
 func (c *cache) put(addr packet.Addr, now uint32, ids ...service.ID) {
@@ -34,7 +25,7 @@ func (c *cache) get(addr packet.Addr, now uint32) []service.ID {
 }
 
 func TestCacheKeepsWhatWasUsedLast(t *testing.T) {
-	c := mustCache(t, cacheWays, 1) // one bucket
+	c := newCache(1, 1)
 	for i := range cacheWays {
 		c.put(destination(i), uint32(i), service.ID(i))
 	}
@@ -51,7 +42,7 @@ func TestCacheKeepsWhatWasUsedLast(t *testing.T) {
 }
 
 func TestCacheExpires(t *testing.T) {
-	c := mustCache(t, 64, 1)
+	c := newCache(8, 1)
 	const start = 1<<32 - 50 // the clock's seconds may wrap
 	now := uint32(start)
 	c.put(destination(1), now, 5)
@@ -65,8 +56,23 @@ func TestCacheExpires(t *testing.T) {
 	}
 }
 
+// What has expired for one scheduler may not have for the next, which is told to
+// remember for longer: it must not come back beside what was written since.
+func TestCacheReplacesWhatHasExpired(t *testing.T) {
+	c := newCache(1, 1)
+	c.put(destination(1), 0, 5)
+	c.put(destination(2), 0, 6)
+	c.put(destination(2), 150, 7) // after 100 s both have expired
+	c.checkRest(t)
+	var m remembered
+	c.find(destination(2), 151, 1000, &m)
+	if m.n != 1 || m.servers[0] != 7 {
+		t.Errorf("servers %v, want the one written last", m.servers[:m.n])
+	}
+}
+
 func TestCacheRefusesAWriteThatComesLate(t *testing.T) {
-	c := mustCache(t, cacheWays, 2)
+	c := newCache(1, 2)
 	c.words[0].Add(1) // the first write of all goes on
 	c.put(destination(1), 1, 9)
 	c.words[0].Add(1)
@@ -93,11 +99,11 @@ func TestCacheRefusesAWriteThatComesLate(t *testing.T) {
 	}
 }
 
-// Workers that write and read the same few buckets see whole destinations
-// only: the servers that each was written with, never a mixture.
+// Workers that write and read the same few buckets see whole destinations only: the servers
+// that each was written with, never a mixture.
 func TestCacheIsNeverTorn(t *testing.T) {
 	const workers, rounds, destinations = 4, 100_000, 2 * cacheWays
-	c := mustCache(t, cacheWays, maxReplicas) // one bucket, where each destination makes another go
+	c := newCache(1, maxReplicas) // where each destination makes another go
 	idsOf := func(d int) (ids []service.ID) {
 		for i := range d%maxReplicas + 1 {
 			ids = append(ids, service.ID(d*100+i))

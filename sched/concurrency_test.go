@@ -39,9 +39,9 @@ func TestRoundsAreExactAmongWorkers(t *testing.T) {
 	}
 }
 
-// Workers schedule while counts and overloads change under them and the
-// Director reloads. As long as one server is never overloaded, nobody is
-// turned away, but by dh, whose clients have one server each.
+// Workers schedule while counts and overloads change under them and the Director reloads.
+// As long as one server is never overloaded, nobody is turned away, but by dh, whose
+// clients have one server each.
 func TestEverySchedulerUnderChange(t *testing.T) {
 	const workers, picks = 3, 3000
 	for _, name := range Names() {
@@ -74,15 +74,18 @@ func TestEverySchedulerUnderChange(t *testing.T) {
 			working.Wait()
 			done.Store(true)
 			changing.Wait()
-			if l, ok := (*current.Load()).(*replication); ok {
-				l.cache.checkRest(t)
+			switch s := (*current.Load()).(type) {
+			case *locality:
+				s.cache.checkRest(t)
+			case *replication:
+				s.cache.checkRest(t)
 			}
 		})
 	}
 }
 
-// work is one worker: it schedules random clients and destinations and counts
-// their connections, some of which end.
+// work is one worker: it schedules random clients and destinations and counts their
+// connections, some of which end.
 func work(t *testing.T, seed uint64, picks int, current *atomic.Pointer[service.Scheduler], refuses bool) {
 	random := rand.New(rand.NewPCG(seed, 2))
 	r := from("198.51.100.1:4000")

@@ -9,8 +9,8 @@ import (
 	"github.com/xlvs/xlvs/service"
 )
 
-// Over a million new clients, every server gets its share to within 1 %. Where
-// connections stay and decide, a tenth of that shows it as well.
+// Over a million new clients, every server gets its share to within 1 %. Where connections
+// stay and decide, a tenth of that shows it as well.
 func TestDistribution(t *testing.T) {
 	equal, byWeights := servers(1, 1, 1, 1), servers(1, 2, 3, 4)
 	for _, c := range []struct {

@@ -1,17 +1,17 @@
 // Package sched has the schedulers of IPVS: which real server a new client goes to.
 //
-// The Director builds one scheduler for each virtual service with [New], and
-// a new one whenever the service's servers or their weights change; a
-// scheduler's servers never change under it. Workers call Schedule from many threads at
-// once, for the first packet of a connection or of a persistent client. Schedule takes no
-// lock, does not allocate and reads no clock: the time is in the request.
+// The Director builds one scheduler for each virtual service with [New], and a new one
+// whenever the service's servers or their weights change; a scheduler's servers never
+// change under it. Workers call Schedule from many threads at once, for the first packet of
+// a connection or of a persistent client. Schedule takes no lock, does not allocate and
+// reads no clock: the time is in the request.
 //
-// The kernel's net/netfilter/ipvs/ip_vs_*.c is the model, down to the order in
-// which servers are looked at, so that a director of kernel IPVS and one of
-// xlvs that stand by for each other decide alike: sh, dh and mh choose the same
-// server for the same client and the same list of servers. IPVS puts each server that
-// is added in front of its list (__ip_vs_update_dest), and so looks at the
-// last one configured first; so does this package.
+// The kernel's net/netfilter/ipvs/ip_vs_*.c is the model, down to the order in which
+// servers are looked at, so that a director of kernel IPVS and one of xlvs that stand by
+// for each other decide alike: sh, dh and mh choose the same server for the same client and
+// the same list of servers. IPVS puts each server that is added in front of its list
+// (__ip_vs_update_dest), and so looks at the last one configured first; so does this
+// package.
 //
 // What is not as in IPVS, and why:
 //

@@ -14,8 +14,8 @@ func newFailover(servers list, _ flags, _ Options) (service.Scheduler, error) {
 	return &failover{heaviestFirst(servers)}, nil
 }
 
-// heaviestFirst returns the servers of positive weight by falling weight,
-// those of one weight in the order of the list.
+// heaviestFirst returns the servers of positive weight by falling weight, those of one
+// weight in the order of the list.
 func heaviestFirst(servers list) list {
 	sorted := servers.weighted()
 	slices.SortStableFunc(sorted, func(a, b *service.RealServer) int { return cmp.Compare(b.Weight, a.Weight) })
@@ -32,8 +32,8 @@ func (s *failover) Schedule(*service.Request) *service.RealServer {
 	return nil
 }
 
-// overflow is ovf (ip_vs_ovf.c): the available server of the greatest weight
-// among those that have no more active connections than their weight.
+// overflow is ovf (ip_vs_ovf.c): the available server of the greatest weight among those
+// that have no more active connections than their weight.
 type overflow struct{ servers list } // heaviest first
 
 func newOverflow(servers list, _ flags, _ Options) (service.Scheduler, error) {

@@ -11,10 +11,10 @@ type flags struct {
 	port     bool // IP_VS_SVC_F_SCHED2: hash the client's port as well
 }
 
-// ValidateFlags reports the first flag in names that the scheduler of that
-// name does not take. sh takes sh-fallback and sh-port, mh takes mh-fallback and mh-port.
-// flag-1 and flag-2 are other names of the two; every scheduler takes them and flag-3, as
-// in IPVS, where those that have no use for a flag ignore it.
+// ValidateFlags reports the first flag in names that the scheduler of that name does not
+// take. sh takes sh-fallback and sh-port, mh takes mh-fallback and mh-port. flag-1 and
+// flag-2 are other names of the two; every scheduler takes them and flag-3, as in IPVS,
+// where those that have no use for a flag ignore it.
 func ValidateFlags(name string, names []string) error {
 	k, err := kindNamed(name)
 	if err != nil {

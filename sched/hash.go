@@ -11,8 +11,8 @@ const (
 	hashBuckets = 1 << hashBits
 )
 
-// fold returns an address as the 32-bit number that IPVS hashes: an IPv4
-// address in host order, the four words of an IPv6 address XORed.
+// fold returns an address as the 32-bit number that IPVS hashes: an IPv4 address in host
+// order, the four words of an IPv6 address XORed.
 func fold(a packet.Addr) uint32 {
 	if a.Is4() {
 		return a.V4()
@@ -24,8 +24,8 @@ func fold(a packet.Addr) uint32 {
 // hash32 is hash_32 of linux/hash.h: the high bits of a product with the golden ratio.
 func hash32(v uint32) uint32 { return v * 0x61C88647 >> (32 - hashBits) }
 
-// client returns the number that sh and mh hash for a packet: its folded
-// source address, and its source port if asked for and there is one.
+// client returns the number that sh and mh hash for a packet: its folded source address,
+// and its source port if asked for and there is one.
 func client(t *packet.Tuple, port bool) uint32 {
 	n := fold(t.Src)
 	if port {
@@ -44,9 +44,9 @@ type sourceHash struct {
 	servers list
 }
 
-// newSourceHash fills the buckets in turn, each server as many as its weight,
-// round and round. A quiesced server has one as well; those that come when all
-// are taken have none (ip_vs_sh_reassign).
+// newSourceHash fills the buckets in turn, each server as many as its weight, round and
+// round. A quiesced server has one as well; those that come when all are taken have none
+// (ip_vs_sh_reassign).
 func newSourceHash(servers list, f flags, _ Options) (service.Scheduler, error) {
 	s := &sourceHash{flags: f, servers: servers}
 	for i := 0; len(servers) > 0 && i < hashBuckets; {
@@ -63,8 +63,8 @@ func newSourceHash(servers list, f flags, _ Options) (service.Scheduler, error) 
 	return s, nil
 }
 
-// Schedule implements service.Scheduler. Without sh-fallback the clients of a server
-// that is not available have none.
+// Schedule implements service.Scheduler. Without sh-fallback the clients of a server that
+// is not available have none.
 func (s *sourceHash) Schedule(r *service.Request) *service.RealServer {
 	hash := hash32(client(&r.Tuple, s.flags.port))
 	real := s.buckets[hash]
@@ -82,8 +82,8 @@ func (s *sourceHash) Schedule(r *service.Request) *service.RealServer {
 	return nil
 }
 
-// destinationHash is dh (ip_vs_dh.c): the virtual address, hashed, names the
-// server; weights only tell who is quiesced.
+// destinationHash is dh (ip_vs_dh.c): the virtual address, hashed, names the server;
+// weights only tell who is quiesced.
 type destinationHash struct {
 	buckets [hashBuckets]*service.RealServer
 }

@@ -2,9 +2,9 @@ package sched
 
 import "math/bits"
 
-// hsiphash is hsiphash_1u32 of lib/siphash.c on a 64-bit kernel: SipHash-1-3
-// of four bytes, its low 32 bits, with a key whose two words are both key. A
-// 32-bit kernel has another hash there, and chooses other servers.
+// hsiphash is hsiphash_1u32 of lib/siphash.c on a 64-bit kernel: SipHash-1-3 of four bytes,
+// its low 32 bits, with a key whose two words are both key. A 32-bit kernel has another
+// hash there, and chooses other servers.
 func hsiphash(v uint32, key uint64) uint32 {
 	v0 := 0x736f6d6570736575 ^ key
 	v1 := 0x646f72616e646f6d ^ key

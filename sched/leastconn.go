@@ -2,7 +2,8 @@ package sched
 
 import "github.com/xlvs/xlvs/service"
 
-// leastConn is lc (ip_vs_lc.c): the server with the fewest connections, whatever its weight.
+// leastConn is lc (ip_vs_lc.c): the server with the fewest connections, whatever its
+// weight.
 type leastConn struct{ servers list }
 
 func newLeastConn(servers list, _ flags, _ Options) (service.Scheduler, error) {
@@ -24,9 +25,9 @@ func (s *leastConn) Schedule(*service.Request) *service.RealServer {
 	return least
 }
 
-// weightedLeastConn is wlc (ip_vs_wlc.c), the server with the fewest
-// connections by its weight, and sed (ip_vs_sed.c), the one where the next
-// connection would wait for the shortest time.
+// weightedLeastConn is wlc (ip_vs_wlc.c), the server with the fewest connections by its
+// weight, and sed (ip_vs_sed.c), the one where the next connection would wait for the
+// shortest time.
 type weightedLeastConn struct {
 	servers list
 	cost    cost

@@ -8,9 +8,9 @@ import (
 	"github.com/xlvs/xlvs/service"
 )
 
-// locality is lblc (ip_vs_lblc.c): connections to one destination address go
-// to one server, as long as it can take them. It is for the caches of a transparent proxy,
-// whose destinations are the addresses of all the world under one firewall mark.
+// locality is lblc (ip_vs_lblc.c): connections to one destination address go to one server,
+// as long as it can take them. It is for the caches of a transparent proxy, whose
+// destinations are the addresses of all the world under one firewall mark.
 type locality struct {
 	servers    list // of positive weight
 	byID       map[service.ID]*service.RealServer
@@ -26,8 +26,9 @@ func newLocality(servers list, _ flags, opt Options) (service.Scheduler, error) 
 	return makeLocality(servers, opt, previous, 1)
 }
 
-// makeLocality returns a locality that goes on with the previous cache if there is one
-// and its size is still right: the cache knows servers by their IDs, and old and new may use it at once.
+// makeLocality returns a locality that goes on with the previous cache if there is one and
+// its size is still right: the cache knows servers by their IDs, and old and new may use it
+// at once.
 func makeLocality(servers list, opt Options, previous *cache, replicas int) (*locality, error) {
 	s := &locality{servers: servers.weighted(), byID: make(map[service.ID]*service.RealServer, len(servers))}
 	for _, r := range servers {
@@ -44,12 +45,12 @@ func makeLocality(servers list, opt Options, previous *cache, replicas int) (*lo
 		return nil, fmt.Errorf("expiration %v: use 1s or more", expiration)
 	}
 	s.expiration = uint32(expiration / time.Second)
-	var err error
-	if s.cache, err = newCache(opt.CacheSize, replicas); err != nil {
+	buckets, err := cacheBuckets(opt.CacheSize)
+	if err != nil {
 		return nil, err
 	}
-	if previous != nil && previous.buckets == s.cache.buckets {
-		s.cache = previous
+	if s.cache = previous; previous == nil || previous.buckets != buckets {
+		s.cache = newCache(buckets, replicas)
 	}
 	return s, nil
 }
@@ -75,8 +76,8 @@ func (s *locality) Schedule(r *service.Request) *service.RealServer {
 	return real
 }
 
-// strained reports whether a server has more active connections than its
-// weight while another has less than half of its own (is_overloaded in ip_vs_lblc.c).
+// strained reports whether a server has more active connections than its weight while
+// another has less than half of its own (is_overloaded in ip_vs_lblc.c).
 func (s *locality) strained(r *service.RealServer) bool {
 	if r.Counts.Active.Load() <= int64(r.Weight) {
 		return false

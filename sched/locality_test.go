@@ -10,8 +10,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// localityOracle is lblc and lblcr by the pseudo code at the head of
-// ip_vs_lblc.c and ip_vs_lblcr.c, with a map.
+// localityOracle is lblc and lblcr by the pseudo code at the head of ip_vs_lblc.c and
+// ip_vs_lblcr.c, with a map.
 type localityOracle struct {
 	replicas   bool
 	expiration uint32
@@ -119,8 +119,8 @@ func TestLocalitySchedulersAgainstOracle(t *testing.T) {
 	}
 }
 
-// A set that has not changed for longer than the expiration loses its most
-// loaded server, one at a time, down to one.
+// A set that has not changed for longer than the expiration loses its most loaded server,
+// one at a time, down to one.
 func TestReplicationShrinks(t *testing.T) {
 	reals := servers(1, 1, 1)
 	s := mustNew(t, "lblcr", reals, Options{Expiration: 100 * time.Second}).(*replication)
@@ -163,8 +163,8 @@ func TestReplicationShrinks(t *testing.T) {
 	}
 }
 
-// A strained server that is the best of all is not added to the set that has
-// it: the set has not changed.
+// A strained server that is the best of all is not added to the set that has it: the set
+// has not changed.
 func TestReplicationAddsNobodyTwice(t *testing.T) {
 	reals := servers(1, 20)
 	s := mustNew(t, "lblcr", reals, Options{Expiration: 100 * time.Second}).(*replication)
@@ -207,8 +207,8 @@ func TestReplicationOfMoreServersThanASetHolds(t *testing.T) {
 	}
 }
 
-// What the cache knows of a server that is gone must not name the next one,
-// and what it knows of the others must outlive a reload.
+// What the cache knows of a server that is gone must not name the next one, and what it
+// knows of the others must outlive a reload.
 func TestLocalityAcrossReloads(t *testing.T) {
 	for _, name := range []string{"lblc", "lblcr"} {
 		reals := servers(1, 1, 1)

@@ -24,9 +24,9 @@ const (
 	maglevKey2 = 2654446892
 )
 
-// maglev is mh (ip_vs_mh.c), Maglev hashing: the client's address, hashed, is
-// a place in a table where each server has a share of the slots by its weight. A change of the
-// servers moves few clients but those of the servers that changed. (Eisenbud et al., Maglev: A Fast
+// maglev is mh (ip_vs_mh.c), Maglev hashing: the client's address, hashed, is a place in a
+// table where each server has a share of the slots by its weight. A change of the servers
+// moves few clients but those of the servers that changed. (Eisenbud et al., Maglev: A Fast
 // and Reliable Software Network Load Balancer, NSDI 2016, 3.4.)
 type maglev struct {
 	flags   flags
@@ -54,15 +54,15 @@ func newMaglev(servers list, f flags, opt Options) (service.Scheduler, error) {
 	return s, nil
 }
 
-// share is one server's way through the table: the slots offset, offset+skip,
-// offset+2*skip and so on are its preference, and it takes turns of them at a time.
+// share is one server's way through the table: the slots offset, offset+skip, offset+2*skip
+// and so on are its preference, and it takes turns of them at a time.
 type share struct{ next, skip, turns uint32 }
 
-// maglevShares returns each server's share, nil if none has any. Turns are the weights
-// by their greatest common divisor, halved until the greatest has no more than maxBits bits
-// (IP_VS_MH_TAB_BITS), but at least 1: by default a server has at most 63 times the slots of another. It is the last weight that was not 0
-// that counts: a quiesced server keeps its slots, so that its clients come back to
-// it and nobody else's move.
+// maglevShares returns each server's share, nil if none has any. Turns are the weights by
+// their greatest common divisor, halved until the greatest has no more than maxBits bits
+// (IP_VS_MH_TAB_BITS), but at least 1: by default a server has at most 63 times the slots
+// of another. It is the last weight that was not 0 that counts: a quiesced server keeps its
+// slots, so that its clients come back to it and nobody else's move.
 func maglevShares(servers list, size uint32, maxBits int) []share {
 	var divisor, heaviest uint32
 	for _, r := range servers {
@@ -87,8 +87,8 @@ func maglevShares(servers list, size uint32, maxBits int) []share {
 	return shares
 }
 
-// lastWeight returns the last weight of a server that was not 0
-// (last_weight in ip_vs.h); 0 if it never had one.
+// lastWeight returns the last weight of a server that was not 0 (last_weight in ip_vs.h); 0
+// if it never had one.
 func lastWeight(r *service.RealServer) uint32 {
 	if r.Weight > 0 {
 		return uint32(r.Weight)
@@ -96,8 +96,8 @@ func lastWeight(r *service.RealServer) uint32 {
 	return uint32(max(r.LastWeight, 0))
 }
 
-// populate lets the servers take their preferred slots that are still free,
-// in turn, until all are taken (ip_vs_mh_populate). One share at least has turns.
+// populate lets the servers take their preferred slots that are still free, in turn, until
+// all are taken (ip_vs_mh_populate). One share at least has turns.
 func populate(shares []share, size uint32) []uint32 {
 	slots := make([]uint32, size)
 	taken := make([]bool, size)
@@ -118,8 +118,8 @@ func populate(shares []share, size uint32) []uint32 {
 	}
 }
 
-// Schedule implements service.Scheduler. Without mh-fallback the clients of a
-// server that is not available have none.
+// Schedule implements service.Scheduler. Without mh-fallback the clients of a server that
+// is not available have none.
 func (s *maglev) Schedule(r *service.Request) *service.RealServer {
 	if len(s.slots) == 0 {
 		return nil

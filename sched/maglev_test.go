@@ -102,8 +102,9 @@ func placement(s service.Scheduler, clients int) []int {
 	return placed
 }
 
-// A server that goes must take few of the other servers' clients with it: with 4093
-// slots and up to 100 servers, at most one in 25 beside its own. All clients of the server that is gone move.
+// A server that goes must take few of the other servers' clients with it: with 4093 slots
+// and up to 100 servers, at most one in 25 beside its own. All clients of the server that
+// is gone move.
 func TestMaglevRemovalMovesFewClients(t *testing.T) {
 	const clients = 100_000
 	for _, n := range []int{2, 3, 10, 50, 100} {
@@ -139,8 +140,8 @@ func TestMaglevRemovalMovesFewClients(t *testing.T) {
 	}
 }
 
-// A quiesced server keeps its slots: nobody but its own clients moves, and
-// they spread over the others with mh-fallback, and have no server without.
+// A quiesced server keeps its slots: nobody but its own clients moves, and they spread over
+// the others with mh-fallback, and have no server without.
 func TestMaglevQuiescingMovesNobodyElse(t *testing.T) {
 	const clients = 100_000
 	reals := servers(1, 2, 3, 4)

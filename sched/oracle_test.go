@@ -2,17 +2,15 @@ package sched
 
 import (
 	"math/big"
-	"math/rand/v2"
 	"slices"
 	"testing"
 
-	"github.com/xlvs/xlvs/packet"
 	"github.com/xlvs/xlvs/service"
 	"pgregory.net/rapid"
 )
 
-// An oracle is a scheduler written down from its rule in the plainest way, over
-// the list of servers in the order in which they were configured.
+// An oracle is a scheduler written down from its rule in the plainest way, over the list of
+// servers in the order in which they were configured.
 type oracle func(reals []*service.RealServer) *service.RealServer
 
 // walk is IPVS's order: the server added last comes first.
@@ -26,7 +24,8 @@ func overhead(r *service.RealServer) int64 {
 	return r.Counts.Active.Load()*256 + r.Counts.Inactive.Load()
 }
 
-// least is the first server of those that may be chosen whose load is the smallest fraction.
+// least is the first server of those that may be chosen whose load is the smallest
+// fraction.
 func least(reals []*service.RealServer, load func(*service.RealServer) *big.Rat) (best *service.RealServer) {
 	for _, r := range walk(reals) {
 		if r.Available() && (best == nil || load(r).Cmp(load(best)) < 0) {
@@ -113,156 +112,6 @@ func mustNewRapid(t *rapid.T, name string, reals []*service.RealServer, opt Opti
 	return s
 }
 
-// rrOracle is ip_vs_rr_schedule: from the server after the last one, once around.
-type rrOracle struct{ last *service.RealServer }
-
-func (o *rrOracle) schedule(reals []*service.RealServer) *service.RealServer {
-	w := walk(reals)
-	at := slices.Index(w, o.last) // -1 is the head of the list
-	for i := 1; i <= len(w); i++ {
-		if r := w[(at+i)%len(w)]; r.Available() {
-			o.last = r
-			return r
-		}
-	}
-	return nil
-}
-
-// wrrOracle is ip_vs_wrr.c by its description: passes whose level falls from the greatest
-// weight to the step, and each pass takes every server of at least that weight.
-type wrrOracle struct {
-	at    int // servers looked at in this pass
-	level int64
-}
-
-func (o *wrrOracle) schedule(reals []*service.RealServer) *service.RealServer {
-	var top, step int64
-	available := false
-	for _, r := range reals {
-		top = max(top, int64(r.Weight))
-		step = new(big.Int).GCD(nil, nil, big.NewInt(step), big.NewInt(int64(r.Weight))).Int64()
-		available = available || r.Available()
-	}
-	if !available {
-		return nil
-	}
-	if o.level == 0 {
-		o.level = top
-	}
-	for w := walk(reals); ; {
-		for o.at < len(w) {
-			r := w[o.at]
-			o.at++
-			if r.Available() && int64(r.Weight) >= o.level {
-				return r
-			}
-		}
-		o.at = 0
-		if o.level -= step; o.level == 0 {
-			o.level = top
-		}
-	}
-}
-
-func TestRoundSchedulersAgainstOracles(t *testing.T) {
-	// The oracle of wrr counts every pass down: small multiples of anything.
-	small := rapid.Custom(func(t *rapid.T) []int32 {
-		unit := rapid.SampledFrom([]int32{1, 2, 7, 100_000_000}).Draw(t, "unit")
-		weights := rapid.SliceOfN(rapid.Int32Range(0, 12), 0, 9).Draw(t, "weights")
-		for i := range weights {
-			weights[i] *= unit
-		}
-		return weights
-	})
-	check := func(name string, fresh func() oracle) {
-		t.Run(name, func(t *testing.T) {
-			rapid.Check(t, func(t *rapid.T) {
-				reals := servers(small.Draw(t, "servers")...)
-				s, want := mustNewRapid(t, name, reals, Options{}), fresh()
-				for range rapid.IntRange(1, 6).Draw(t, "changes") {
-					disturb(t, reals)
-					for i := range 30 {
-						if got, want := s.Schedule(from("198.51.100.1:4000")), want(reals); got != want {
-							t.Fatalf("pick %d is %d, want %d", i, lastByte(got), lastByte(want))
-						}
-					}
-				}
-			})
-		})
-	}
-	check("rr", func() oracle { return new(rrOracle).schedule })
-	check("wrr", func() oracle { return new(wrrOracle).schedule })
-}
-
-// kernelWRR is ip_vs_wrr_schedule line by line, over indices: -1 is the head
-// of the list. The kernel leaves its loop by other conditions than the oracle above.
-type kernelWRR struct{ cl, cw, mw, di int }
-
-func newKernelWRR(reals []*service.RealServer) *kernelWRR {
-	k := &kernelWRR{cl: -1}
-	for _, r := range reals {
-		k.di = int(gcd(uint32(k.di), uint32(r.Weight)))
-		k.mw = max(k.mw, int(r.Weight))
-	}
-	k.di = max(k.di, 1)
-	k.mw -= k.di - 1
-	k.cw = k.mw
-	return k
-}
-
-func (k *kernelWRR) schedule(reals []*service.RealServer) *service.RealServer {
-	const head = -1
-	before := *k
-	w := walk(reals)
-	dest, last, stop := k.cl, k.cl, -2
-	lastPass, restarted := false, false
-	if k.mw <= 0 {
-		return nil
-	}
-	for {
-		for dest++; dest < len(w); dest++ {
-			if !w[dest].Counts.Overloaded.Load() && int(w[dest].Weight) >= k.cw {
-				k.cl = dest
-				return w[dest]
-			}
-			if dest == stop {
-				*k = before // unlike the kernel, which stays where it gave up
-				return nil
-			}
-		}
-		dest = head
-		k.cw -= k.di
-		if k.cw <= 0 {
-			k.cw = k.mw
-			if lastPass || last == head {
-				*k = before
-				return nil
-			}
-			restarted = true
-		}
-		lastPass = k.cw <= k.di
-		if lastPass && restarted && last != head {
-			stop = last
-		}
-	}
-}
-
-func TestWeightedRoundRobinIsTheKernels(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		reals := servers(rapid.SliceOfN(rapid.Int32Range(0, 12), 0, 9).Draw(t, "weights")...)
-		s, kernel := mustNewRapid(t, "wrr", reals, Options{}), newKernelWRR(reals)
-		for range 4 {
-			disturb(t, reals)
-			for i := range 20 {
-				got, want := s.Schedule(from("198.51.100.1:4000")), kernel.schedule(reals)
-				if got != want {
-					t.Fatalf("pick %d is %d, the kernel's %d", i, lastByte(got), lastByte(want))
-				}
-			}
-		}
-	})
-}
-
 func TestTwoChoicesAgainstOracle(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		reals := servers(rapid.SliceOfN(weight, 1, 8).Draw(t, "weights")...)
@@ -295,138 +144,6 @@ func TestTwoChoicesAgainstOracle(t *testing.T) {
 			t.Fatalf("tickets %d and %d: chose %d, want %d", one, two, lastByte(got), lastByte(want))
 		}
 	})
-}
-
-// hashOracle is sh, dh or mh with a table of whatever kind: the client's place in it by
-// hash, and with fallback the places offset by offset.
-func hashOracle(table []*service.RealServer, hash func(offset uint32) uint32, fallback bool) *service.RealServer {
-	if len(table) == 0 {
-		return nil
-	}
-	first := hash(0)
-	if r := table[first]; r.Available() || !fallback {
-		if !r.Available() {
-			return nil
-		}
-		return r
-	}
-	for i := range table {
-		if r := table[hash((uint32(i)+first)%uint32(len(table)))]; r.Available() {
-			return r
-		}
-	}
-	return nil
-}
-
-// shTable has each server as often as its weight says, over and over, cut at 256.
-func shTable(reals []*service.RealServer, weighted bool) (table []*service.RealServer) {
-	for len(reals) > 0 && len(table) < 256 {
-		for _, r := range walk(reals) {
-			n := 1
-			if weighted {
-				n = max(1, min(256, int(r.Weight)))
-			}
-			table = append(table, slices.Repeat([]*service.RealServer{r}, n)...)
-		}
-	}
-	return table[:min(256, len(table))]
-}
-
-func TestHashSchedulersAgainstOracles(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		reals := servers(rapid.SliceOfN(rapid.OneOf(weight, rapid.Int32Range(0, 300)), 0, 8).Draw(t, "weights")...)
-		disturb(t, reals)
-		fallback, port := rapid.Bool().Draw(t, "fallback"), rapid.Bool().Draw(t, "port")
-		opt := Options{}
-		if fallback {
-			opt.Flags = append(opt.Flags, "flag-1")
-		}
-		if port {
-			opt.Flags = append(opt.Flags, "flag-2")
-		}
-		for range 10 {
-			checkHashes(t, reals, opt, fallback, port)
-		}
-	})
-}
-
-// checkHashes draws a client and compares where sh and dh send it with the oracles.
-func checkHashes(t *rapid.T, reals []*service.RealServer, opt Options, fallback, port bool) {
-	r := from("198.51.100.1:4000")
-	r.Tuple.SrcPort = rapid.Uint16().Draw(t, "port number")
-	r.Tuple.Src.Lo ^= uint64(rapid.Uint32().Draw(t, "client"))
-	source, destination := r.Tuple.Src.V4(), r.Tuple.Dst.V4()
-	if rapid.Bool().Draw(t, "ipv6") {
-		r.Tuple.Src.Hi, r.Tuple.Dst.Hi = rapid.Uint64Min(1).Draw(t, "high"), rapid.Uint64Min(1).Draw(t, "destination")
-		words := func(a packet.Addr) uint32 {
-			return uint32(a.Hi>>32) ^ uint32(a.Hi) ^ uint32(a.Lo>>32) ^ uint32(a.Lo)
-		}
-		source, destination = words(r.Tuple.Src), words(r.Tuple.Dst)
-	}
-	if port {
-		source += uint32(r.Tuple.SrcPort)
-	}
-	golden := func(v uint32) uint32 { return uint32(uint64(v) * 0x61C88647 & 0xffffffff >> 24) }
-	sh := hashOracle(shTable(reals, true), func(offset uint32) uint32 { return (offset + golden(source)) & 255 }, fallback)
-	dh := hashOracle(shTable(reals, false), func(uint32) uint32 { return golden(destination) }, false)
-	for name, want := range map[string]*service.RealServer{"sh": sh, "dh": dh} {
-		if got := mustNewRapid(t, name, reals, opt).Schedule(r); got != want {
-			t.Fatalf("%s chose %d, want %d", name, lastByte(got), lastByte(want))
-		}
-	}
-}
-
-// A port that a packet does not have must not decide: fragments, other protocols.
-func TestPortFlagNeedsAProtocolWithPorts(t *testing.T) {
-	for _, name := range []string{"sh", "mh"} {
-		s := mustNew(t, name, servers(1, 1, 1, 1, 1), Options{Flags: []string{"flag-2"}})
-		r := from("198.51.100.1:0")
-		want := s.Schedule(r)
-		r.Tuple.Protocol = 47
-		for port := range uint16(100) {
-			r.Tuple.SrcPort = port
-			if got := s.Schedule(r); got != want {
-				t.Fatalf("%s: port %d of a protocol without ports decides", name, port)
-			}
-		}
-	}
-}
-
-// A great weight must cost neither time nor memory, whoever is overloaded.
-func TestWeightedRoundRobinSkipsEmptyPasses(t *testing.T) {
-	reals := servers(1, 1<<31-1, 2, 1)
-	s := mustNew(t, "wrr", reals, Options{})
-	reals[1].Counts.Overloaded.Store(true)
-	// Down from a level of 2^31-1: 13 has weight 2, then 14, 13, 11 have at least 1.
-	want := []int{13, 14, 13, 11, 13, 14, 13, 11}
-	if got := picks(s, len(want)); !slices.Equal(got, want) {
-		t.Errorf("picks %v, want %v", got, want)
-	}
-}
-
-func TestMaxTree(t *testing.T) {
-	seed := [2]uint64{1, 2}
-	random := rand.New(rand.NewPCG(seed[0], seed[1]))
-	for n := range 40 {
-		weights := make([]int32, n)
-		for i := range weights {
-			weights[i] = 1 + random.Int32N(6)
-		}
-		tree := newMaxTree(servers(weights...))
-		for i := range n + 3 {
-			for w := int32(1); w < 8; w++ {
-				want := -1
-				for j := i; j < n && want < 0; j++ {
-					if weights[j] >= w {
-						want = j
-					}
-				}
-				if got := tree.first(i, uint32(w)); got != want {
-					t.Fatalf("seed %v: first(%d, %d) in %v = %d, want %d", seed, i, w, weights, got, want)
-				}
-			}
-		}
-	}
 }
 
 // Of equal servers, IPVS takes the first of its list: the one configured last.
@@ -467,8 +184,8 @@ func TestCost(t *testing.T) {
 	}
 }
 
-// Failing over one server after the other goes through them as the rule says,
-// however many there are.
+// Failing over one server after the other goes through them as the rule says, however many
+// there are.
 func TestFailoverThroughManyServers(t *testing.T) {
 	weights := make([]int32, 60)
 	for i := range weights {

@@ -94,8 +94,8 @@ func TestWeightedRoundRobinAcrossChanges(t *testing.T) {
 	}
 }
 
-// Whatever changes, from whatever scheduler to whatever other, the next
-// one works and spreads as if it were new.
+// Whatever changes, from whatever scheduler to whatever other, the next one works and
+// spreads as if it were new.
 func TestReloadFromAnythingToAnything(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		weights := rapid.SliceOfN(weight, 0, 6)

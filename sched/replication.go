@@ -6,9 +6,9 @@ import (
 	"github.com/xlvs/xlvs/service"
 )
 
-// replication is lblcr (ip_vs_lblcr.c), lblc with a set of servers for each
-// destination: one is added when all of the set are strained, and the most
-// loaded one goes when the set has not changed for a while.
+// replication is lblcr (ip_vs_lblcr.c), lblc with a set of servers for each destination:
+// one is added when all of the set are strained, and the most loaded one goes when the set
+// has not changed for a while.
 type replication struct{ locality }
 
 func newReplication(servers list, _ flags, opt Options) (service.Scheduler, error) {
@@ -52,8 +52,8 @@ func (s *replication) Schedule(r *service.Request) *service.RealServer {
 	return real
 }
 
-// set returns a destination's servers, the one added last first; those that
-// are no longer servers are left out. The result is in room.
+// set returns a destination's servers, the one added last first; those that are no longer
+// servers are left out. The result is in room.
 func (s *replication) set(m *remembered, room *[maxReplicas]*service.RealServer) list {
 	set := list(room[:0])
 	for _, id := range m.servers[:m.n] {
@@ -64,8 +64,8 @@ func (s *replication) set(m *remembered, room *[maxReplicas]*service.RealServer)
 	return set
 }
 
-// insert returns the set, which is in room, with r in front. A full set loses
-// the server that was added first.
+// insert returns the set, which is in room, with r in front. A full set loses the server
+// that was added first.
 func insert(room *[maxReplicas]*service.RealServer, set list, r *service.RealServer) list {
 	n := min(len(set)+1, maxReplicas)
 	copy(room[1:n], set)
@@ -82,8 +82,8 @@ func (m *remembered) store(set list, now uint32) {
 	m.write(now)
 }
 
-// mostLoaded returns the server of positive weight with the greatest load by
-// its weight, the first of several, or nil (ip_vs_dest_set_max).
+// mostLoaded returns the server of positive weight with the greatest load by its weight,
+// the first of several, or nil (ip_vs_dest_set_max).
 func mostLoaded(set list) *service.RealServer {
 	var most *service.RealServer
 	var mostLoad uint64

@@ -12,8 +12,8 @@ type roundRobin struct {
 	cursor  cursor
 }
 
-// cursor is a place in a round that workers move on by compare and swap, on a
-// cache line of its own: what is beside it is read on every pick.
+// cursor is a place in a round that workers move on by compare and swap, on a cache line of
+// its own: what is beside it is read on every pick.
 type cursor struct {
 	_ [64]byte
 	atomic.Uint64
@@ -28,9 +28,9 @@ func newRoundRobin(servers list, _ flags, opt Options) (service.Scheduler, error
 	return s, nil
 }
 
-// takeOver returns how many servers of positive weight in the new list come
-// before the place in the round that a previous scheduler has reached, which is
-// after those in passed. If the last of them is gone, the one before it counts (ip_vs_rr_del_dest).
+// takeOver returns how many servers of positive weight in the new list come before the
+// place in the round that a previous scheduler has reached, which is after those in passed.
+// If the last of them is gone, the one before it counts (ip_vs_rr_del_dest).
 func takeOver(servers, passed list) int {
 	for i := len(passed) - 1; i >= 0; i-- {
 		if at := servers.index(passed[i]); at >= 0 {
@@ -40,8 +40,8 @@ func takeOver(servers, passed list) int {
 	return 0
 }
 
-// Schedule implements service.Scheduler. The cursor holds how many servers
-// there are up to the last one chosen.
+// Schedule implements service.Scheduler. The cursor holds how many servers there are up to
+// the last one chosen.
 func (s *roundRobin) Schedule(*service.Request) *service.RealServer {
 	for {
 		passed := s.cursor.Load()
@@ -55,8 +55,8 @@ func (s *roundRobin) Schedule(*service.Request) *service.RealServer {
 	}
 }
 
-// next returns the index of the next available server after the first passed
-// ones, around the list, or -1.
+// next returns the index of the next available server after the first passed ones, around
+// the list, or -1.
 func (s *roundRobin) next(passed int) int {
 	for i := passed; i < len(s.servers); i++ {
 		if !s.servers[i].Counts.Overloaded.Load() {

@@ -31,8 +31,8 @@ func servers(weights ...int32) []*service.RealServer {
 	return reals
 }
 
-// reweighted returns another version of servers, as after a reload: the
-// same servers, the same counts, other weights.
+// reweighted returns another version of servers, as after a reload: the same servers, the
+// same counts, other weights.
 func reweighted(reals []*service.RealServer, weights ...int32) []*service.RealServer {
 	next := make([]*service.RealServer, len(reals))
 	for i, r := range reals {

@@ -6,11 +6,11 @@ import (
 	"github.com/xlvs/xlvs/service"
 )
 
-// twoChoices is twos (ip_vs_twos.c): of two servers drawn by lot, each with
-// as many tickets as its weight, the one with the fewer connections by its weight.
+// twoChoices is twos (ip_vs_twos.c): of two servers drawn by lot, each with as many tickets
+// as its weight, the one with the fewer connections by its weight.
 //
-// The lots are math/rand/v2's top-level functions: a generator for each
-// thread, with no lock.
+// The lots are math/rand/v2's top-level functions: a generator for each thread, with no
+// lock.
 type twoChoices struct{ servers list }
 
 func newTwoChoices(servers list, _ flags, _ Options) (service.Scheduler, error) {
@@ -36,9 +36,9 @@ func (s *twoChoices) tickets() (n int64) {
 	return n
 }
 
-// choose returns the less loaded of the two holders of tickets, the first's if
-// they are equal. It is nil only if a server became overloaded after its
-// tickets were counted, and no other is left.
+// choose returns the less loaded of the two holders of tickets, the first's if they are
+// equal. It is nil only if a server became overloaded after its tickets were counted, and
+// no other is left.
 func (s *twoChoices) choose(ticket1, ticket2 int64) *service.RealServer {
 	first, second := s.holder(ticket1), s.holder(ticket2)
 	if first == nil || second == nil {
@@ -50,8 +50,8 @@ func (s *twoChoices) choose(ticket1, ticket2 int64) *service.RealServer {
 	return first
 }
 
-// holder returns who has a ticket, counted from 0; the last available server
-// if there are fewer tickets than a moment ago.
+// holder returns who has a ticket, counted from 0; the last available server if there are
+// fewer tickets than a moment ago.
 func (s *twoChoices) holder(ticket int64) (holder *service.RealServer) {
 	for _, r := range s.servers {
 		if r.Counts.Overloaded.Load() {

@@ -11,8 +11,8 @@ import (
 	"github.com/xlvs/xlvs/service"
 )
 
-// testdata/ipvs-hash.tsv holds what kernel IPVS (Linux 7.3) chose, one new
-// connection a row; its second line names the columns.
+// testdata/ipvs-hash.tsv holds what kernel IPVS (Linux 7.3) chose, one new connection a
+// row; its second line names the columns.
 func TestKernelChoosesTheSame(t *testing.T) {
 	file, err := os.ReadFile("testdata/ipvs-hash.tsv")
 	if err != nil {

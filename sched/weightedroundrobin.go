@@ -6,10 +6,10 @@ import (
 	"github.com/xlvs/xlvs/service"
 )
 
-// weightedRoundRobin is wrr (ip_vs_wrr.c). It goes round the servers in passes, each
-// with a level: a pass takes the servers whose weight is at least its level. Levels
-// fall from the greatest weight to the least possible by the greatest common divisor
-// of all weights, then begin again, so that a server of weight w is in w/step passes.
+// weightedRoundRobin is wrr (ip_vs_wrr.c). It goes round the servers in passes, each with a
+// level: a pass takes the servers whose weight is at least its level. Levels fall from the
+// greatest weight to the least possible by the greatest common divisor of all weights, then
+// begin again, so that a server of weight w is in w/step passes.
 type weightedRoundRobin struct {
 	servers list // of positive weight
 	weights maxTree
@@ -38,8 +38,8 @@ func pack(passed int, level uint32) uint64 { return uint64(passed)<<32 | uint64(
 
 func unpack(c uint64) (passed int, level uint32) { return int(c >> 32), uint32(c) }
 
-// levelOf returns the level of the first pass that a server of that weight is
-// in: levels are 1, 1+step, 1+2*step and so on, weights step, 2*step and so on.
+// levelOf returns the level of the first pass that a server of that weight is in: levels
+// are 1, 1+step, 1+2*step and so on, weights step, 2*step and so on.
 func (s *weightedRoundRobin) levelOf(weight uint32) uint32 {
 	if weight == 0 {
 		return 0
@@ -47,7 +47,8 @@ func (s *weightedRoundRobin) levelOf(weight uint32) uint32 {
 	return weight - (s.step - 1)
 }
 
-// nearest returns the level to go on from after another list's level l (ip_vs_wrr_dest_changed).
+// nearest returns the level to go on from after another list's level l
+// (ip_vs_wrr_dest_changed).
 func (s *weightedRoundRobin) nearest(l uint32) uint32 {
 	switch {
 	case l > s.top || l == 0:
@@ -80,8 +81,8 @@ func (s *weightedRoundRobin) Schedule(*service.Request) *service.RealServer {
 	}
 }
 
-// next returns the server that comes next after a place in the round, and the
-// level of the pass that it is in; -1 if every server is overloaded.
+// next returns the server that comes next after a place in the round, and the level of the
+// pass that it is in; -1 if every server is overloaded.
 func (s *weightedRoundRobin) next(passed int, level uint32) (int, uint32) {
 	if i := s.find(passed, level); i >= 0 {
 		return i, level
@@ -104,8 +105,8 @@ func (s *weightedRoundRobin) next(passed int, level uint32) (int, uint32) {
 	return first, s.levelOf(uint32(s.servers[first].Weight))
 }
 
-// find returns the first server from index i on that is in a pass of that
-// level and not overloaded, or -1.
+// find returns the first server from index i on that is in a pass of that level and not
+// overloaded, or -1.
 func (s *weightedRoundRobin) find(i int, level uint32) int {
 	for {
 		i = s.weights.first(i, level)
@@ -123,10 +124,10 @@ func gcd(a, b uint32) uint32 {
 	return a
 }
 
-// maxTree finds the next server of at least some weight among a thousand in
-// about ten steps. It is a complete binary tree in an array: node n has the children 2n and
-// 2n+1, node 1 is the root, the weights are the leaves, and every other node has the greater
-// of its children's weights.
+// maxTree finds the next server of at least some weight among a thousand in about ten
+// steps. It is a complete binary tree in an array: node n has the children 2n and 2n+1,
+// node 1 is the root, the weights are the leaves, and every other node has the greater of
+// its children's weights.
 type maxTree []uint32
 
 func newMaxTree(servers list) maxTree {
@@ -152,7 +153,8 @@ func (t maxTree) max() uint32 {
 	return t[1]
 }
 
-// first returns the index of the first weight from index i on that is at least w (> 0), or -1.
+// first returns the index of the first weight from index i on that is at least w (> 0), or
+// -1.
 func (t maxTree) first(i int, w uint32) int {
 	leaves := len(t) / 2
 	if i >= leaves {

@@ -8,9 +8,8 @@ import (
 	"github.com/xlvs/xlvs/packet"
 )
 
-// String names the service as an administrator would: "fwmark 80",
-// "fwmark 80 (IPv6)", "tcp 192.0.2.1:80", "udp [2001:db8::1]:53". All ports
-// of an address are "tcp 192.0.2.1:0".
+// String names the service as an administrator would: "fwmark 80", "fwmark 80 (IPv6)", "tcp
+// 192.0.2.1:80", "udp [2001:db8::1]:53". All ports of an address are "tcp 192.0.2.1:0".
 func (k Key) String() string {
 	if k.Mark != 0 {
 		if k.IPv6 {

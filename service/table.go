@@ -9,25 +9,25 @@ import (
 	"github.com/xlvs/xlvs/packet"
 )
 
-// Ports with a meaning of their own in IPVS's lookup order (ip_vs.h FTPPORT
-// and FTPDATA; net.ipv4.ip_unprivileged_port_start at its default).
+// Ports with a meaning of their own in IPVS's lookup order (ip_vs.h FTPPORT and FTPDATA;
+// net.ipv4.ip_unprivileged_port_start at its default).
 const (
 	ftpPort           = 21
 	ftpDataPort       = 20
 	firstUnprivileged = 1024
 )
 
-// Table finds the virtual service of a packet. It never changes once made, so
-// that any number of threads may look into it. The zero Table has no service.
+// Table finds the virtual service of a packet. It never changes once made, so that any
+// number of threads may look into it. The zero Table has no service.
 //
-// It is one flat array with open addressing, at most half full: a lookup of
-// one key, found or not, touches one or two cache lines.
+// It is one flat array with open addressing, at most half full: a lookup of one key, found
+// or not, touches one or two cache lines.
 type Table struct {
 	slots []slot // power of two
 	shift uint8  // of a 64-bit hash, to an index into slots
 
-	// What there is no service of is not looked for, as in IPVS
-	// (ftpsvc_counter, nullsvc_counter).
+	// What there is no service of is not looked for, as in IPVS (ftpsvc_counter,
+	// nullsvc_counter).
 	hasMark, hasFTP, hasAllPorts bool
 
 	services []*VirtualService
@@ -62,17 +62,17 @@ func markKey(mark uint32, ipv6 bool) tableKey {
 	return tableKey{addr: packet.Addr{Lo: uint64(mark)}, kind: mark4}
 }
 
-// hash folds two 128-bit products (wyhash's mixing step). Virtual addresses
-// are an administrator's choice and the array is at most half full, so it need not
-// be keyed: a stranger chooses only which empty or full slot he asks for.
+// hash folds two 128-bit products (wyhash's mixing step). Virtual addresses are an
+// administrator's choice and the array is at most half full, so it need not be keyed: a
+// stranger chooses only which empty or full slot he asks for.
 func (k tableKey) hash() uint64 {
 	h, l := bits.Mul64(k.addr.Hi^0xa0761d6478bd642f, k.addr.Lo^0xe7037ed1a0b428db)
 	h, l = bits.Mul64(h^l^k.kind, 0x9e3779b97f4a7c15)
 	return h ^ l
 }
 
-// NewTable returns the table of services. Two services of one key, and a
-// service with neither a mark nor an address, are errors; all of them are reported.
+// NewTable returns the table of services. Two services of one key, and a service with
+// neither a mark nor an address, are errors; all of them are reported.
 func NewTable(services []*VirtualService) (*Table, error) {
 	size := 1 << bits.Len(uint(2*len(services))) // more than twice as many, so never full
 	t := &Table{
@@ -118,20 +118,19 @@ func (t *Table) add(s *VirtualService) error {
 	return nil
 }
 
-// followsFTP reports whether s takes the data connections of FTP clients as
-// well. In IPVS any service of TCP port 21 is found for them, and one without
-// persistence then refuses to schedule them (ip_vs_schedule), since it could not
-// tell the control connection's server; here it is not found in the first place,
-// which leaves them to a service of all ports.
+// followsFTP reports whether s takes the data connections of FTP clients as well. In IPVS
+// any service of TCP port 21 is found for them, and one without persistence then refuses to
+// schedule them (ip_vs_schedule), since it could not tell the control connection's server;
+// here it is not found in the first place, which leaves them to a service of all ports.
 func followsFTP(s *VirtualService) bool {
 	return s.Persistent && s.Key.Protocol == packet.TCP && s.Key.Port == ftpPort
 }
 
-// Lookup returns the service that a packet of firewall mark mark (0 is none)
-// and tuple tp belongs to, nil if there is none. The order is IPVS's
-// (ip_vs_service_find): the mark's service of the packet's family; the exact
-// protocol, address and port; for FTP data connections the address's
-// persistent service of TCP port 21; the address's service of all ports.
+// Lookup returns the service that a packet of firewall mark mark (0 is none) and tuple tp
+// belongs to, nil if there is none. The order is IPVS's (ip_vs_service_find): the mark's
+// service of the packet's family; the exact protocol, address and port; for FTP data
+// connections the address's persistent service of TCP port 21; the address's service of all
+// ports.
 func (t *Table) Lookup(mark uint32, tp *packet.Tuple) *VirtualService {
 	if mark != 0 && t.hasMark {
 		if s := t.find(markKey(mark, !tp.Dst.Is4())); s != nil {
@@ -165,6 +164,6 @@ func (t *Table) find(key tableKey) *VirtualService {
 	}
 }
 
-// All returns the services in the order in which NewTable was given them. The
-// slice is the table's own: read only.
+// All returns the services in the order in which NewTable was given them. The slice is the
+// table's own: read only.
 func (t *Table) All() []*VirtualService { return t.services }
