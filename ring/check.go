@@ -24,7 +24,7 @@ func (s *Socket) fail(doing string, errno unix.Errno) error {
 		s.dead = true
 		advice = "the interface or its queue is gone: open the socket anew"
 	case errno == unix.ENETDOWN:
-		advice = "the link is down"
+		advice = "the interface is administratively down"
 	}
 	s.down = &DownError{Socket: s.String(), Doing: doing, Errno: errno, Advice: advice}
 	return s.down

@@ -1,6 +1,10 @@
 package ring
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/xlvs/xlvs/ring/internal/abi"
+)
 
 // Account is who owns how many frames.
 type Account struct {
@@ -63,3 +67,8 @@ func (u *UMEM) Account() (a Account) {
 
 // ExpireLimbo is for tests at a UMEM's end.
 func (u *UMEM) ExpireLimbo() { u.expireLimbo() }
+
+// AutoModeOn is AutoMode on a stand-in for the kernel.
+func AutoModeOn(k abi.Kernel, ifindexes ...int) (Mode, string, error) {
+	return autoModeOn(k, ifindexes)
+}

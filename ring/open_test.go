@@ -181,6 +181,91 @@ func TestMode(t *testing.T) {
 	}
 }
 
+func TestAutoMode(t *testing.T) {
+	k := ringtest.New()
+	for i, driver := range []string{"mlx5_core", "i40e", "veth"} {
+		k.AddNIC(i+1, 1).SetDriver(driver, driver != "veth")
+	}
+	for _, test := range []struct {
+		ifindexes []int
+		want      ring.Mode
+		reason    string
+	}{
+		{[]int{1}, ring.ZeroCopy, "fake1: driver mlx5_core is sound"},
+		{[]int{1, 2}, ring.ZeroCopy, "fake1: driver mlx5_core is sound"},
+		{[]int{1, 3, 2}, ring.Copy, "fake3: driver veth is not known"},
+	} {
+		mode, reason, err := ring.AutoModeOn(k, test.ifindexes...)
+		if err != nil || mode != test.want || !strings.Contains(reason, test.reason) {
+			t.Errorf("%v: %v (%s), %v", test.ifindexes, mode, reason, err)
+		}
+	}
+	if _, _, err := ring.AutoModeOn(k, 1, 9); !errors.Is(err, unix.ENODEV) {
+		t.Errorf("no such interface: %v", err)
+	}
+	if _, _, err := ring.AutoMode(1 << 20); !errors.Is(err, unix.ENODEV) {
+		t.Errorf("no such interface of this system: %v", err)
+	}
+}
+
+// The socket that a UMEM is shared through may be dead without knowing. The next
+// one then registers the UMEM anew, and the dead one hears of it.
+func TestOpenSharesWithALiveSocketOnly(t *testing.T) {
+	b := newBed(t, 1)
+	second := b.kernel.AddNIC(2, 1)
+	b.nic.Delete()
+	c := config(0, ring.Auto)
+	c.Interface, c.Fill, c.TX, c.RX = 2, 32, 32, 32
+	s, err := ring.Open(b.umem, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Interface() != 2 || s.Queue() != 0 {
+		t.Errorf("socket of interface %d queue %d", s.Interface(), s.Queue())
+	}
+	b.sockets = append(b.sockets, s)
+	if err := b.sockets[0].Flush(); !errors.Is(err, ring.ErrDown) {
+		t.Errorf("flush of the dead socket: %v", err)
+	}
+	send(t, b, s, 5)
+	if got := len(second.Sent(0)); got != 5 {
+		t.Errorf("sent %d", got)
+	}
+}
+
+// A link that is down is no reason not to open.
+func TestOpenOnALinkThatIsDown(t *testing.T) {
+	b := newBed(t, 1, func(_ *ringtest.Kernel, n *ringtest.NIC) { n.SetUp(false) })
+	if err := b.sockets[0].Check(); !errors.Is(err, ring.ErrLinkDown) {
+		t.Errorf("check: %v", err)
+	}
+	b.nic.SetUp(true)
+	if err := b.sockets[0].Check(); err != nil {
+		t.Error(err)
+	}
+	send(t, b, b.sockets[0], 5)
+}
+
+func TestUMEMClosesAfterItsSockets(t *testing.T) {
+	b := newBed(t, 1)
+	if err := b.umem.Close(); err == nil || !strings.Contains(err.Error(), "fake1 queue 0 is open") {
+		t.Errorf("close with an open socket: %v", err)
+	}
+	if _, ok := b.umem.Alloc(2048 - 256 + 1); ok {
+		t.Error("a frame of 2048 has room for more than 1792 bytes")
+	}
+	for range b.umem.FreeFrames() {
+		d, _ := b.umem.Alloc(1792)
+		if len(b.umem.Bytes(d)) != 1792 {
+			t.Fatal("no bytes")
+		}
+		defer b.umem.Free(d)
+	}
+	if _, ok := b.umem.Alloc(1); ok {
+		t.Error("a frame too many")
+	}
+}
+
 func TestModeText(t *testing.T) {
 	for _, m := range []ring.Mode{ring.Auto, ring.ZeroCopy, ring.Copy, ring.Generic} {
 		text, _ := m.MarshalText()

@@ -99,6 +99,40 @@ func TestLateCompletions(t *testing.T) {
 	}
 }
 
+// A driver that publishes a frame twice, in either direction, cannot make it
+// have two owners.
+func TestLyingDriver(t *testing.T) {
+	b := newBed(t, 1)
+	s := b.sockets[0]
+	b.nic.SetLying(true)
+	for i := range uint64(10) {
+		b.deliver(t, 0, numbered(i))
+	}
+	var batch [64]ring.Desc
+	n := s.Receive(batch[:])
+	if n != 10 {
+		t.Fatalf("received %d frames, want 10", n)
+	}
+	for i, d := range batch[:n] {
+		if got := number(b.umem.Bytes(d)); got != uint64(i) {
+			t.Errorf("frame %d is %d", i, got)
+		}
+	}
+	s.Transmit(batch[:n])
+	if err := s.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if stats := s.Stats(); stats.Foreign != 20 || stats.Received != 10 || stats.Completed != 10 {
+		t.Errorf("%+v", stats)
+	}
+	if err := b.umem.Account().Err(); err != nil {
+		t.Error(err)
+	}
+	if free := b.umem.FreeFrames(); free != 2*ringSize {
+		t.Errorf("%d frames are free, want %d", free, 2*ringSize)
+	}
+}
+
 func TestKicksFollowNeedWakeup(t *testing.T) {
 	b := newBed(t, 1, zeroCopy)
 	s := b.sockets[0]
@@ -173,6 +207,9 @@ func TestLinkDownIsToldOnceAndPasses(t *testing.T) {
 	err := s.Flush()
 	if !errors.Is(err, ring.ErrDown) || !errors.Is(err, ring.ErrLinkDown) || !errors.Is(err, unix.ENETDOWN) {
 		t.Fatalf("flush: %v", err)
+	}
+	if want := "fake1 queue 0: sendto: network is down (the interface is administratively down)"; err.Error() != want {
+		t.Errorf("flush: %q, want %q", err, want)
 	}
 	if n := testing.AllocsPerRun(10, func() { s.Flush() }); n != 0 {
 		t.Errorf("%v allocations to tell the same again", n)

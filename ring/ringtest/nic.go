@@ -31,6 +31,7 @@ type NIC struct {
 	limit    uint32 // descriptors that it takes per kick; 0 is no limit
 	late     bool   // completions wait for Complete
 	drop     bool   // the driver drops frames: EBUSY
+	lying    bool   // the driver tells every descriptor twice
 	bare     bool   // descriptors are moved, nothing else is done: for benchmarks
 	kicks    int
 	sent     [][][]byte // by queue
@@ -73,6 +74,14 @@ func (n *NIC) SetDrop(drop bool) {
 	n.kernel.mu.Lock()
 	defer n.kernel.mu.Unlock()
 	n.drop = drop
+}
+
+// SetLying makes the NIC's driver a broken one: it publishes every frame that it
+// receives twice, and completes every frame that it sends twice.
+func (n *NIC) SetLying(lying bool) {
+	n.kernel.mu.Lock()
+	defer n.kernel.mu.Unlock()
+	n.lying = lying
 }
 
 // SetLate makes completions wait for Complete, or not any more.
@@ -170,8 +179,10 @@ func (n *NIC) Deliver(queue uint32, frame []byte) error {
 	}
 	addr += uint64(start)
 	copy(s.umem.mem[addr:], frame)
-	s.rx.Set(0, abi.Desc{Addr: addr, Len: uint32(len(frame))})
-	s.rx.Publish(1)
+	for range s.rx.Reserve(n.times()) {
+		s.rx.Set(0, abi.Desc{Addr: addr, Len: uint32(len(frame))})
+		s.rx.Publish(1)
+	}
 	s.notify()
 	return nil
 }
@@ -211,6 +222,14 @@ func (s *socket) transmitBare() {
 	}
 	s.tx.Release(got)
 	s.completion.Publish(got)
+}
+
+// times is how often the driver tells a descriptor.
+func (n *NIC) times() uint32 {
+	if n.lying {
+		return 2
+	}
+	return 1
 }
 
 // Sent takes the frames that went out on a queue, in order.
@@ -292,10 +311,12 @@ func (k *Kernel) completeUnlessLate(s *socket) {
 // complete puts sent frames on the completion ring. k.mu is held.
 func (k *Kernel) complete(s *socket, max int) {
 	n := s.completion.Reserve(uint32(min(max, len(s.sent))))
-	for i := range n {
-		delete(s.umem.lent, s.sent[i]/uint64(s.umem.frameSize))
-		s.completion.Set(i, s.sent[i])
+	for _, addr := range s.sent[:n] {
+		delete(s.umem.lent, addr/uint64(s.umem.frameSize))
+		for range s.completion.Reserve(s.nic.times()) {
+			s.completion.Set(0, addr)
+			s.completion.Publish(1)
+		}
 	}
-	s.completion.Publish(n)
 	s.sent = s.sent[:copy(s.sent, s.sent[n:])]
 }
