@@ -132,6 +132,13 @@ var wellFormed = []struct {
 		Tuple: flowTCP6, Kind: packet.KindError, L3: 14, L4: 54, Len: 160, TTL: 64}},
 	{"ICMPv6 parameter problem about a later fragment", IPv6(router6, vip6).
 		Error(4, 0, reply6().Payload(100).Fragment(64, 96, true)), packet.Parsed{L3: 14, Len: 128, TTL: 64}},
+	{"ICMPv6 parameter problem, 8 bytes quoted", IPv6(router6, vip6).
+		Error(4, 1, reply6().TruncatedTransport(8)), packet.Parsed{
+		Tuple: flowTCP6, Kind: packet.KindError, L3: 14, L4: 54, Len: 96, TTL: 64}},
+	{"ICMP error that quotes a header and no more, of ping", IPv4(router4, vip4).
+		Unreachable(IPv4(vip4, client4).Ping().TruncatedTransport(0)), packet.Parsed{L3: 14, Len: 48, TTL: 64}},
+	{"ICMPv6 error that quotes a header and no more, of ping", IPv6(router6, vip6).
+		Unreachable(IPv6(vip6, client6).Ping().TruncatedTransport(0)), packet.Parsed{L3: 14, Len: 88, TTL: 64}},
 	{"fragment of an ICMP error", IPv4(router4, vip4).Unreachable(reply4()).Fragment(0, 48, true),
 		packet.Parsed{L3: 14, Len: 68, TTL: 64}},
 
