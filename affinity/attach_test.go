@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/xlvs/xlvs/service"
+	"pgregory.net/rapid"
 )
 
 var killConfig = Config{Connections4: 1500, Connections6: 1500, Templates4: 200, Templates6: 200, Servers: 16}
@@ -276,4 +277,36 @@ func TestAttachDrops(t *testing.T) {
 	if s := tables.Stats(); s.Connections4.Attached != 2 || s.Connections4.Inserted != 0 || s.Templates4.Attached != 2 {
 		t.Errorf("%+v", s)
 	}
+}
+
+// TestCorrupt attaches to tables in which some words were overwritten: whatever they
+// are, Attach makes something sound of it or refuses.
+func TestCorrupt(t *testing.T) {
+	config := Config{Connections4: 600, Connections6: 600, Templates4: 100, Templates6: 100, Servers: 16}
+	mem := heapMemory(config)
+	lines, _ := viewLines(mem)
+	rapid.Check(t, func(r *rapid.T) {
+		tables, ids := format(t, mem, config, 8)
+		var journal line
+		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(r, "seed"), 1))
+		for i := range 500 {
+			killStep(tables, ids, i, &journal[0], random)
+		}
+		for range rapid.IntRange(1, 200).Draw(r, "words") {
+			// Small deviations and exchanged words do more harm than noise.
+			at, other := random.IntN(len(lines)*8), random.IntN(len(lines)*8)
+			value := [...]uint64{random.Uint64(), lines[at/8][at%8].Load() ^ 1<<random.IntN(64), lines[other/8][other%8].Load(), 0}[random.IntN(4)]
+			lines[at/8][at%8].Store(value)
+		}
+		again, err := Attach(mem, config)
+		var mismatch *MismatchError
+		if err != nil && !errors.As(err, &mismatch) && !errors.Is(err, ErrUnformatted) {
+			r.Fatal(err)
+		}
+		if err == nil {
+			if err := auditTables(again); err != nil {
+				r.Fatal(err)
+			}
+		}
+	})
 }

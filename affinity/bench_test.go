@@ -12,8 +12,8 @@ const benchBatch = 64
 
 var sink uint64
 
-// fill makes n connections and returns the memory's tables.
-func fill(b *testing.B, n int, v6 bool) *Tables {
+// populate makes n connections and returns the memory's tables.
+func populate(b *testing.B, n int, v6 bool) *Tables {
 	config := Config{Servers: 16, Connections4: uint32(n), Templates4: 1024}
 	if v6 {
 		config = Config{Servers: 16, Connections6: uint32(n), Templates6: 1024}
@@ -51,7 +51,7 @@ func BenchmarkLookup(b *testing.B) {
 					name := fmt.Sprintf("family=%s/flows=%d/hit=%v/staged=%v", family, flows, hit, staged)
 					b.Run(name, func(sub *testing.B) {
 						if t == nil {
-							t = fill(b, flows, v6)
+							t = populate(b, flows, v6)
 						}
 						benchLookup(sub, t, flows, v6, hit, staged)
 					})

@@ -219,8 +219,14 @@ func (t *table) valid(e *Entry, now Tick) bool {
 	if t.templates != nil {
 		return !expired(e.life, now)
 	}
-	holders := e.Holders()
-	return holders != dying && (holders != 0 || !expired(e.life, now))
+	return kept(e.bind, e.life, now)
+}
+
+// kept reports whether a template with these words is there: held, or not expired,
+// and not dying.
+func kept(bound, lived uint64, now Tick) bool {
+	holders := bound >> bindUpper
+	return holders != dying && (holders != 0 || !expired(lived, now))
 }
 
 // account tells the server of a new or deleted entry, by +1 or -1.

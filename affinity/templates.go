@@ -29,10 +29,13 @@ func (t *Templates) Touch(h Hash, v6 bool) uint64 { return t.of(v6).touch(h) }
 
 // Lookup returns the key's template if it is valid by time or by holders. Whether its server
 // still is, is for the caller to say, see Rebind.
-func (t *Templates) Lookup(h Hash, k *Key, now Tick) (Entry, bool) {
-	tb := t.of(k.v6)
-	e, ok := tb.find(h, k)
-	return e, ok && tb.valid(&e, now)
+func (t *Templates) Lookup(h Hash, k *Key, now Tick) (e Entry, ok bool) {
+	if k.v6 {
+		e, ok = t.v6.find6(h, k)
+	} else {
+		e, ok = t.v4.find4(h, k)
+	}
+	return e, ok && kept(e.bind, e.life, now)
 }
 
 // Insert makes a template unless the key has a valid one. The outcome is
