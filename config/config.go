@@ -142,11 +142,14 @@ type Server struct {
 }
 
 // Addresses is about virtual addresses that the director itself looks after.
+// It is zero unless Add is set.
 type Addresses struct {
-	Add              bool
-	Interface        string       // empty unless Add
-	VIPs             []netip.Addr // sorted; empty unless Add
-	Announce         bool
+	Add bool
+	// Interface is where VIPs, which are sorted, are added with their full length.
+	Interface string
+	VIPs      []netip.Addr
+	// AnnounceOn are the interfaces to announce them on; none means not at all.
+	AnnounceOn       []string
 	AnnounceCount    int
 	AnnounceInterval time.Duration
 }

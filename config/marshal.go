@@ -80,14 +80,22 @@ func (c *Config) hostSettings() []setting {
 		{"tables.templates6", strconv.Itoa(c.Tables.Templates6)},
 		{"tables.servers", strconv.Itoa(c.Tables.Servers)},
 		{"addresses.add", strconv.FormatBool(c.Addresses.Add)},
-		{"addresses.announce", strconv.FormatBool(c.Addresses.Announce)},
-		{"addresses.announce_count", strconv.Itoa(c.Addresses.AnnounceCount)},
-		{"addresses.announce_interval", span(c.Addresses.AnnounceInterval)},
 	}
-	if c.Addresses.Add {
+	if a := c.Addresses; a.Add {
+		vips := "auto"
+		if len(a.VIPs) > 0 {
+			vips = list(a.VIPs, quotedAddr)
+		}
 		all = append(all,
-			setting{"addresses.interface", strconv.Quote(c.Addresses.Interface)},
-			setting{"addresses.vips", list(c.Addresses.VIPs, quotedAddr)})
+			setting{"addresses.interface", strconv.Quote(a.Interface)},
+			setting{"addresses.vips", vips},
+			setting{"addresses.announce", strconv.FormatBool(len(a.AnnounceOn) > 0)})
+		if len(a.AnnounceOn) > 0 {
+			all = append(all, setting{"addresses.announce_on", list(a.AnnounceOn, strconv.Quote)})
+		}
+		all = append(all,
+			setting{"addresses.announce_count", strconv.Itoa(a.AnnounceCount)},
+			setting{"addresses.announce_interval", span(a.AnnounceInterval)})
 	}
 	return append(all,
 		setting{"control.socket", strconv.Quote(c.Control.Socket)},
