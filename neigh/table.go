@@ -196,7 +196,7 @@ func (t *Table) tell(addr netip.Addr, before, now result) {
 	switch {
 	case now.status.OK() && before.hop != now.hop:
 		t.log.Info("next hop", "address", addr, "interface", now.hop.Interface,
-			"mac", net.HardwareAddr(now.hop.Dst[:]), "status", now.status.String())
+			"mac", net.HardwareAddr(now.hop.Dst[:]).String(), "status", now.status.String())
 	case now.status.Reason == Resolving:
 		t.log.Debug("next hop unresolved", "address", addr, "status", now.status.String())
 	case !now.status.OK():
