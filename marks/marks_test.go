@@ -205,25 +205,34 @@ func TestCompileSaysWhichRuleIsWrong(t *testing.T) {
 	}
 }
 
+// TestCompileHasLimits takes what each limit allows, and nothing beyond it.
 func TestCompileHasLimits(t *testing.T) {
-	manyInterfaces := marks.Rule{}
-	for i := range uint32(marks.MaxInterfaces + 1) {
-		manyInterfaces.Interfaces = append(manyInterfaces.Interfaces, i+1)
-	}
-	tests := map[string][]marks.Rule{
-		"4097 rules":              make([]marks.Rule, marks.MaxRules+1),
-		"65 interfaces":           {manyInterfaces},
-		"65537 sources":           {{Sources: make([]netip.Prefix, marks.MaxConditions+1)}},
-		"65537 destination ports": {{DestinationPorts: make([]marks.Ports, marks.MaxConditions+1)}},
-	}
-	for want, rules := range tests {
-		for i := range rules {
-			for j := range rules[i].Sources {
-				rules[i].Sources[j] = netip.MustParsePrefix("10.0.0.0/8")
+	tests := []struct {
+		limit int
+		rules func(n int) []marks.Rule
+		want  string
+	}{
+		{marks.MaxRules, func(n int) []marks.Rule { return make([]marks.Rule, n) }, "4097 rules"},
+		{marks.MaxInterfaces, func(n int) []marks.Rule {
+			r := marks.Rule{}
+			for i := range n {
+				r.Interfaces = append(r.Interfaces, uint32(i+1))
 			}
+			return []marks.Rule{r}
+		}, "65 interfaces"},
+		{marks.MaxConditions, func(n int) []marks.Rule {
+			return []marks.Rule{{Sources: slices.Repeat([]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, n)}}
+		}, "65537 sources"},
+		{marks.MaxConditions, func(n int) []marks.Rule {
+			return []marks.Rule{{DestinationPorts: make([]marks.Ports, n)}}
+		}, "65537 destination ports"},
+	}
+	for _, test := range tests {
+		if _, err := marks.Compile(test.rules(test.limit)); err != nil {
+			t.Errorf("%d: %v", test.limit, err)
 		}
-		if _, err := marks.Compile(rules); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("error %q, want %q", err, want)
+		if _, err := marks.Compile(test.rules(test.limit + 1)); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("error %q, want %q", err, test.want)
 		}
 	}
 }
