@@ -11,7 +11,7 @@ import (
 // addresses keeps the virtual addresses on the host, if the configuration asks
 // for it, and knows in any case which of them are there.
 type addresses struct {
-	manager *vip.Manager // nil if somebody else looks after the addresses
+	manager *vip.Manager
 	watcher *vip.Watcher
 	all     []netip.Addr
 }
@@ -25,13 +25,12 @@ func (d *Director) openAddresses() error {
 	}
 	d.vips = &addresses{watcher: watcher}
 	d.onStop(watcher.Close)
-	if a := d.config.Addresses; a.Add {
-		d.vips.manager, err = vip.Open(vip.Options{Logger: d.log, Repeats: a.AnnounceCount, Interval: a.AnnounceInterval})
-		if err != nil {
-			return err
-		}
-		d.onStop(d.vips.manager.Close)
+	a := d.config.Addresses
+	d.vips.manager, err = vip.Open(vip.Options{Logger: d.log, Repeats: a.AnnounceCount, Interval: a.AnnounceInterval})
+	if err != nil {
+		return err
 	}
+	d.onStop(d.vips.manager.Close)
 	return d.vips.set(d.config)
 }
 
@@ -44,16 +43,8 @@ func (a *addresses) set(cfg *config.Config) error {
 	if err := a.watcher.Want(a.all); err != nil {
 		return err
 	}
-	if a.manager == nil {
-		return nil
-	}
-	var announceOn []string
-	if cfg.Addresses.Announce {
-		for _, i := range cfg.Interfaces {
-			announceOn = append(announceOn, i.Name)
-		}
-	}
-	return a.manager.Set(cfg.Addresses.VIPs, cfg.Addresses.Interface, announceOn)
+	// Without add these are none: then the manager takes away what a killed run left.
+	return a.manager.Set(cfg.Addresses.VIPs, cfg.Addresses.Interface, cfg.Addresses.AnnounceOn)
 }
 
 // status tells for each virtual address whether the host has it.

@@ -63,7 +63,7 @@ func (b *builder) service(c *config.Service) (*service.VirtualService, error) {
 	vs := &service.VirtualService{
 		Key:                  c.Key,
 		SchedulerName:        c.Scheduler.Name,
-		Flags:                c.Scheduler.Flags,
+		Flags:                c.Scheduler.Options.Flags,
 		Method:               c.Method,
 		Persistent:           c.Persistent,
 		Persistence:          c.Persistence,
@@ -82,10 +82,7 @@ func (b *builder) service(c *config.Service) (*service.VirtualService, error) {
 		}
 		vs.Servers = append(vs.Servers, real)
 	}
-	options := sched.Options{
-		Flags: c.Scheduler.Flags, MaglevIndex: c.Scheduler.MaglevIndex,
-		Expiration: c.Scheduler.Expiration, CacheSize: c.Scheduler.CacheSize,
-	}
+	options := c.Scheduler.Options
 	if before != nil {
 		options.Previous = before.Scheduler
 	}
