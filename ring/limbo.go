@@ -9,6 +9,7 @@ import "time"
 // straight from the UMEM's pages (IFF_TX_SKB_NO_LINEAR). Such frames are not
 // free yet: they are in limbo until the queue has been bound anew, which the
 // kernel grants only when it is done with the old socket, or for limboDuration.
+// Who is short of frames looks whether that is over.
 
 // limbo is the frames of one closed socket.
 type limbo struct {

@@ -195,11 +195,14 @@ func (s *Socket) reap() (n uint32) {
 // cannot starve the others of the UMEM.
 func (s *Socket) refill() {
 	u := s.umem
-	n := min(s.config.Fill-s.reception, uint32(len(u.frames.free)))
+	want := s.config.Fill - s.reception
+	if want > uint32(len(u.frames.free)) && len(u.frames.limbo) > 0 {
+		u.expireLimbo()
+	}
+	n := s.fill.Reserve(min(want, uint32(len(u.frames.free))))
 	if n == 0 {
 		return
 	}
-	n = s.fill.Reserve(n)
 	lent := ownerReception(s.slot)
 	free := u.frames.free
 	for i := range n {

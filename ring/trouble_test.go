@@ -299,6 +299,41 @@ func TestLimbo(t *testing.T) {
 	b.sockets[0] = b.open(t, 0, ring.Auto)
 }
 
+// A socket that is short of frames gets those whose time in limbo is over.
+func TestLimboHelpsWhoIsShort(t *testing.T) {
+	b := newBed(t, 2, zeroCopy)
+	if err := b.sockets[0].Close(); err != nil {
+		t.Fatal(err)
+	}
+	s := b.sockets[1]
+	var held []ring.Desc
+	defer func() {
+		for _, d := range held {
+			b.umem.Free(d)
+		}
+	}()
+	for d, ok := b.umem.Alloc(64); ok; d, ok = b.umem.Alloc(64) {
+		held = append(held, d)
+	}
+	for i := range uint64(ringSize) {
+		b.deliver(t, 1, numbered(i))
+	}
+	batch := make([]ring.Desc, ringSize)
+	held = append(held, batch[:s.Receive(batch)]...)
+	for _, after := range []struct {
+		d    time.Duration
+		want error
+	}{{0, ringtest.ErrNoFrame}, {2 * time.Second, nil}} {
+		b.kernel.Advance(after.d)
+		if err := s.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.nic.Deliver(1, numbered(0)); !errors.Is(err, after.want) {
+			t.Errorf("after %v: %v, want %v", after.d, err, after.want)
+		}
+	}
+}
+
 // A short frame or one that leaves its frame is not sent, and is not lost.
 func TestTransmitRefuses(t *testing.T) {
 	b := newBed(t, 1)
