@@ -173,7 +173,7 @@ func Load(path string) (*Config, error) {
 // Parse validates the text of a file; name is what errors call it. The error
 // is of type [Errors], and then there is no Config.
 func Parse(name string, data []byte) (*Config, error) {
-	f := &file{name: name}
+	f := &file{name: name, noted: map[noted]bool{}}
 	root, ok := f.open(data)
 	var c *Config
 	if ok {

@@ -13,8 +13,9 @@ import (
 const (
 	// maxFileSize in bytes is far beyond a file of tens of thousands of servers.
 	maxFileSize = 16 << 20
-	// maxValues bounds what aliases can multiply a small file to.
-	maxValues = 4 << 20
+	// maxAliased bounds what aliases can multiply a small file to, in values
+	// beyond those that the file itself has room for.
+	maxAliased = 100_000
 	// maxErrors bounds the report on a file that is something else altogether.
 	maxErrors = 1000
 )
@@ -25,9 +26,17 @@ type file struct {
 	lines   []string
 	anchors map[string]ast.Node
 
-	values   int // values visited, aliases followed
-	errors   Errors
-	warnings Errors
+	values    int // values visited, aliases followed
+	maxValues int
+	errors    Errors
+	warnings  Errors
+	noted     map[noted]bool
+}
+
+// noted is what an error or warning is known by.
+type noted struct {
+	place   place
+	message string
 }
 
 // open parses the text and returns the value of its one document. It reports
@@ -42,7 +51,7 @@ func (f *file) open(data []byte) (root value, ok bool) {
 		root.errorf("the file is not text in UTF-8: is it a YAML file?")
 		return root, false
 	}
-	f.lines = splitLines(string(data))
+	f.lines, f.maxValues = splitLines(string(data)), len(data)+maxAliased
 	tree, err := parse(string(data))
 	if err != nil {
 		f.syntaxError(err)

@@ -33,7 +33,7 @@ func joinColons(tokens token.Tokens) token.Tokens {
 	joined := make(token.Tokens, 0, len(tokens))
 	for i := 0; i < len(tokens); i++ {
 		tk := tokens[i]
-		if tk.Type == token.MappingValueType && i+1 < len(tokens) && isPlain(tokens[i+1]) && adjacent(tk, tokens[i+1]) {
+		if tk.Type == token.MappingValueType && i+1 < len(tokens) && isPlain(tokens[i+1]) && adjacent(tk, tokens[i+1]) && !endsJSON(joined) {
 			text, origin, start := tk.Value, tk.Origin, tk.Position
 			if last := len(joined) - 1; last >= 0 && isPlain(joined[last]) && adjacent(joined[last], tk) {
 				text, origin, start = joined[last].Value+text, joined[last].Origin+origin, joined[last].Position
@@ -46,6 +46,19 @@ func joinColons(tokens token.Tokens) token.Tokens {
 		joined.Add(tk)
 	}
 	return joined
+}
+
+// endsJSON reports whether the tokens end in what may be a key without white
+// space behind its colon, as in {"weight":2} (YAML 1.2.2, 7.4.2).
+func endsJSON(tokens token.Tokens) bool {
+	if len(tokens) == 0 {
+		return false
+	}
+	switch tokens[len(tokens)-1].Type {
+	case token.SingleQuoteType, token.DoubleQuoteType, token.SequenceEndType, token.MappingEndType:
+		return true
+	}
+	return false
 }
 
 // isPlain reports whether a token is a scalar without quotes.

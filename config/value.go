@@ -46,15 +46,18 @@ func (v value) child(n ast.Node, path string) value {
 // visited completes a value, unless aliases have made the file endless.
 func (v value) visited(c value, n ast.Node) value {
 	v.file.values++
-	if v.file.values > maxValues {
-		if v.file.values == maxValues+1 {
-			c.errorf("the file has more than %d values, aliases counted: split it up", maxValues)
+	if v.file.exhausted() {
+		if v.file.values == v.file.maxValues+1 {
+			c.errorf("the file has more than %d values when its aliases are followed: write less by alias", v.file.maxValues)
 		}
 		return c
 	}
 	c.node, c.place = n, placeOf(n)
 	return c
 }
+
+// exhausted reports whether too many values were visited to visit more.
+func (f *file) exhausted() bool { return f.values > f.maxValues }
 
 // subject is how messages call the value: the last part of its path.
 func (v value) subject() string {
@@ -79,10 +82,17 @@ func (v value) warnf(format string, args ...any) {
 	v.note(&v.file.warnings, fmt.Sprintf(format, args...))
 }
 
+// note adds to a report, once even if aliases lead to the place again and again.
 func (v value) note(to *Errors, message string, more ...note) {
-	if len(*to) >= maxErrors {
+	key := noted{v.place, message}
+	if v.file.noted[key] || len(*to) >= maxErrors {
 		return
 	}
+	v.file.noted[key] = true
+	if len(*to) == maxErrors-1 {
+		message = "more is wrong from here on than is reported: correct the rest first"
+	}
+	more = slices.DeleteFunc(more, func(n note) bool { return n.place == v.place })
 	*to = append(*to, Error{
 		File: v.file.name, Line: v.place.line, Column: v.place.column, Path: v.path,
 		Message: message,
@@ -118,7 +128,7 @@ func (v value) text() (string, bool) {
 	case *ast.LiteralNode:
 		return n.Value.Value, true
 	case *ast.MappingNode, *ast.MappingValueNode, *ast.SequenceNode:
-		v.errorf("%s is %s: write a single value", v.subject(), v.kind())
+		v.errorf("%s is %s: write a single value, in quotes if it ends in a colon", v.subject(), v.kind())
 		return "", false
 	default:
 		return n.GetToken().Value, true
@@ -131,9 +141,12 @@ func (v value) items() []value {
 	case nil:
 		return nil
 	case *ast.SequenceNode:
-		items := make([]value, len(n.Values))
+		items := make([]value, 0, len(n.Values))
 		for i, element := range n.Values {
-			items[i] = v.child(element, v.path+"["+strconv.Itoa(i)+"]")
+			if v.file.exhausted() {
+				break
+			}
+			items = append(items, v.child(element, v.path+"["+strconv.Itoa(i)+"]"))
 		}
 		return items
 	}
