@@ -33,20 +33,15 @@ func (c *Conns) of(v6 bool) *table {
 // Hash returns the key's hash, good for connections and templates alike.
 func (c *Conns) Hash(k *Key) Hash { return c.secret.hash(k) }
 
-// Touch begins to load the bucket where the search for a key of the family starts,
-// and the word that says where it goes on. A caller with many keys touches all of
-// them before it looks up the first, so that the waits overlap. The result has no meaning; it is to be folded into
-// something that is kept, lest the compiler drop the load.
+// Touch begins to load the bucket where the search for a key of the family starts. The
+// result has no meaning; it is to be folded into something that is kept, lest the
+// compiler drop the load. See Stage for many keys.
 func (c *Conns) Touch(h Hash, v6 bool) uint64 { return c.of(v6).touch(h) }
 
-// touch loads the bucket word and the first word of each line of the home bucket.
-func (t *table) touch(h Hash) uint64 {
-	home := t.home(h)
-	if t.v6 {
-		return t.lines[2*home][ident].Load() ^ t.lines[2*home+1][ident].Load() ^ uint64(t.buckets[home].Load())
-	}
-	return t.lines[home][ident].Load() ^ uint64(t.buckets[home].Load())
-}
+// Stage loads what lookups of the keys will look at, so that the waits for memory
+// overlap; it changes nothing but the time that the lookups take. hashes are the keys',
+// and as many. The result has no meaning, as Touch's has none.
+func (c *Conns) Stage(keys []Key, hashes []Hash) uint64 { return stage(c.v4, c.v6, keys, hashes) }
 
 // Lookup returns the key's connection, if it has one that has not expired.
 func (c *Conns) Lookup(h Hash, k *Key, now Tick) (e Entry, ok bool) {
