@@ -23,6 +23,7 @@ type port struct {
 	attached bpf.AttachMode
 	sockets  map[int]*ring.Socket // by queue; none where opening failed
 	err      error                // why a socket is missing
+	down     bool                 // its link is down, as last seen
 }
 
 // findPorts looks the interfaces up and refuses what cannot work, before
@@ -116,7 +117,7 @@ func (d *Director) openPorts() error {
 	d.onStop(d.removeSteering) // before the sockets close: some drivers want it so
 	for i, p := range d.ports {
 		for _, queue := range p.queues {
-			if err := d.openPortSocket(i, queue); err != nil {
+			if err := d.openPortSocket(i, queue, bindTimeout); err != nil {
 				return err
 			}
 		}
@@ -149,10 +150,28 @@ func (d *Director) attach(p *port) error {
 // still has.
 const bindTimeout = 2 * time.Second
 
-// openPortSocket opens the socket of a port's queue in its worker and tells the XDP program.
-func (d *Director) openPortSocket(i, queue int) error {
+// socketMode is the mode to open a port's sockets in. The sockets of a worker share
+// their memory, and the kernel has zero copy for all of them or for none: auto
+// looks at all interfaces at once.
+func (d *Director) socketMode(p *port) (mode ring.Mode, why string, err error) {
+	mode, err = ring.ParseMode(string(p.config.Mode))
+	if err != nil || mode != ring.Auto {
+		return mode, "configured", err
+	}
+	var indexes []int
+	for _, p := range d.ports {
+		if p.index != 0 {
+			indexes = append(indexes, p.index)
+		}
+	}
+	return ring.AutoMode(indexes...)
+}
+
+// openPortSocket opens the socket of a port's queue in its worker and tells the XDP
+// program. It waits for a queue that is taken as long as patience; the worker waits too.
+func (d *Director) openPortSocket(i, queue int, patience time.Duration) error {
 	p, r := d.ports[i], d.config.Rings
-	mode, err := ring.ParseMode(string(p.config.Mode))
+	mode, why, err := d.socketMode(p)
 	if err != nil {
 		return err
 	}
@@ -160,7 +179,7 @@ func (d *Director) openPortSocket(i, queue int) error {
 		return ring.Open(umem, ring.SocketConfig{
 			Interface: p.index, Queue: uint32(queue), Mode: mode,
 			RX: uint32(r.RX), TX: uint32(r.TX), Fill: uint32(r.Fill), Completion: uint32(r.Completion),
-			TXBudget: uint32(r.TransmitBudget), BindTimeout: bindTimeout,
+			TXBudget: uint32(r.TransmitBudget), BindTimeout: patience,
 		})
 	})
 	if err != nil {
@@ -170,7 +189,7 @@ func (d *Director) openPortSocket(i, queue int) error {
 		return fmt.Errorf("interface %s, queue %d: %w", p.config.Name, queue, err)
 	}
 	p.sockets[queue], p.err = s, nil
-	d.log.Info("socket", "interface", p.config.Name, "queue", queue, "mode", s.Mode(), "because", s.Reason())
+	d.log.Info("socket", "interface", p.config.Name, "queue", queue, "mode", s.Mode(), "because", why)
 	return nil
 }
 

@@ -63,7 +63,17 @@ func (d *Director) recoverPort(i int, p *port) bool {
 			d.log.Error("new queues cannot be served", "interface", p.config.Name, "error", err)
 		}
 	}
+	d.noteLink(p)
 	return d.reopen(i, p) || changed
+}
+
+// noteLink tells of a link that went down or came up. Its sockets stay, and carry
+// frames again by themselves.
+func (d *Director) noteLink(p *port) {
+	if down := !isUp(p.config.Name); down != p.down {
+		p.down = down
+		d.log.Warn("link changed", "interface", p.config.Name, "up", !down)
+	}
 }
 
 // reopen opens the sockets that a port lacks, if its interface is up.
@@ -73,7 +83,7 @@ func (d *Director) reopen(i int, p *port) bool {
 		if p.sockets[queue] != nil || !isUp(p.config.Name) {
 			continue
 		}
-		if err := d.openPortSocket(i, queue); err != nil {
+		if err := d.openPortSocket(i, queue, 0); err != nil {
 			if p.err == nil || p.err.Error() != err.Error() {
 				d.log.Warn("socket cannot be opened yet", "error", err)
 			}

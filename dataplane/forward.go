@@ -87,7 +87,7 @@ func (f *Forwarder) hash(n int) {
 // parse reads one frame's headers and tells whether it is worth a look.
 func (f *Forwarder) parse(frame []byte, p *packet.Parsed) Reason {
 	if m := packet.Parse(frame, p); m != packet.OK {
-		return MalformedBase + Reason(m)
+		return malformed(m)
 	}
 	if p.Kind == packet.KindOther {
 		return NotBalanced

@@ -127,7 +127,7 @@ func TestWhatIsDroppedAndWhy(t *testing.T) {
 	b.drops(NotBalanced, tcp.Ping())
 	b.drops(FragmentUnknown, tcp.UDP(1, 80).Payload(64).ID(9).Fragment(16, 32, false))
 	b.drops(ErrorUnknown, IPv4("198.51.100.1", vip).Unreachable(IPv4(vip, client).TCP(80, 1)))
-	b.drops(MalformedBase+Reason(packet.TruncatedPacket), tcp.TCP(1, 80).SYN().Truncated(40))
+	b.drops(malformed(packet.TruncatedPacket), tcp.TCP(1, 80).SYN().Truncated(40))
 
 	b.Forwarder.Publish()
 	var counts [Reasons]uint64

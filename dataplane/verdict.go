@@ -12,8 +12,7 @@ type Verdict struct {
 // Reason is why a frame left the way it did. Each has a counter of its name.
 type Reason uint8
 
-// The reasons. Those of malformed packets follow MalformedBase, one for each
-// packet.Malformed.
+// The reasons.
 const (
 	// Forwarded: the frame goes to a real server.
 	Forwarded Reason = iota
@@ -46,8 +45,8 @@ const (
 	// TransmitFailed: the socket refused the frame (it went down).
 	TransmitFailed
 
-	// MalformedBase plus a packet.Malformed is the reason of a packet that its
-	// headers contradict.
+	// MalformedBase is the first of the reasons of packets that their headers
+	// contradict, one for each packet.Malformed but OK, in its order.
 	MalformedBase
 )
 

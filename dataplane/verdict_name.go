@@ -3,12 +3,15 @@ package dataplane
 import "github.com/xlvs/xlvs/packet"
 
 // Reasons is how many reasons there are, those of malformed packets included.
-const Reasons = int(MalformedBase) + packet.Malformations
+const Reasons = int(MalformedBase) + packet.Malformations - 1
+
+// malformed is the reason of a malformed packet; m is not packet.OK.
+func malformed(m packet.Malformed) Reason { return MalformedBase + Reason(m) - 1 }
 
 // String is the reason's name, which is also its counter's.
 func (r Reason) String() string {
 	if r < MalformedBase {
 		return reasonNames[r]
 	}
-	return "malformed_" + packet.Malformed(r-MalformedBase).String()
+	return "malformed_" + packet.Malformed(r-MalformedBase+1).String()
 }

@@ -57,6 +57,7 @@ type Worker struct {
 	descs    []ring.Desc
 	frames   [][]byte
 	verdicts []Verdict
+	checked  affinity.Tick // when check last looked
 
 	// shared
 	mail    chan func()
@@ -147,34 +148,50 @@ func (w *Worker) loop() {
 	}
 }
 
-// maxSleep bounds a sleep, so that a lost wake-up costs little.
-const maxSleep = time.Second
+// checkPeriod is how often sockets are checked. It bounds a worker's sleep, too.
+const checkPeriod = time.Second
 
 // sleep waits for a frame, for room to send, or for Do.
 func (w *Worker) sleep() {
 	w.flush()
-	if err := w.waiter.Wait(w.sockets, maxSleep); err != nil {
+	if err := w.waiter.Wait(w.sockets, checkPeriod); err != nil {
 		// Out of memory or descriptors, which others cause and end.
 		time.Sleep(time.Millisecond)
 	}
 }
 
-// flush hands what was sent to the kernel and gives it frames to receive into;
-// a socket that is dead is given up.
-func (w *Worker) flush() {
+// flush hands what was sent to the kernel and gives it frames to receive into.
+func (w *Worker) flush() { w.each((*ring.Socket).Flush) }
+
+// each does something with every socket and gives up those that are dead. A
+// socket whose link is down is not: it goes on when the link does.
+func (w *Worker) each(do func(*ring.Socket) error) {
 	for i := range w.ports {
-		if s := w.ports[i].socket; s != nil {
-			if err := s.Flush(); err != nil {
-				w.fail(i, err)
-			}
+		s := w.ports[i].socket
+		if s == nil {
+			continue
+		}
+		if err := do(s); err != nil && !errors.Is(err, ring.ErrLinkDown) {
+			w.fail(i, err)
 		}
 	}
+}
+
+// check looks for what no system call tells of its own accord: an interface that
+// was deleted, a transmit ring that stalls.
+func (w *Worker) check(now affinity.Tick) {
+	if now.Since(w.checked) < checkPeriod {
+		return
+	}
+	w.checked = now
+	w.each((*ring.Socket).Check)
 }
 
 // round takes one batch from every port and returns how many frames there were.
 func (w *Worker) round() int {
 	total := 0
 	now := w.config.Now()
+	w.check(now)
 	for i := range w.ports {
 		s := w.ports[i].socket
 		if s == nil {
