@@ -87,7 +87,7 @@ func (m *markRules) readDestinations(v value, mark uint32) []netip.Prefix {
 			continue
 		}
 		if p.Bits() == 0 {
-			item.warnf("%s takes every packet that arrives, those for the director itself too: SSH to it stops if a rule takes it", p)
+			item.warnf("%s takes packets for the director itself too, SSH among them if the ports fit: name the virtual addresses", p)
 		}
 		all = append(all, p)
 		m.destinations = append(m.destinations, markDestination{mark, p, item})

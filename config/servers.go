@@ -3,7 +3,6 @@ package config
 import (
 	"math"
 	"net/netip"
-	"unicode"
 )
 
 // readServers reads the service's servers.
@@ -66,5 +65,3 @@ func (f fields) checkPort(s *placedService) {
 		v.errorf("port %d differs from the service's %d, and direct routing keeps the port that the client asked for: remove it", port, s.Key.Port)
 	}
 }
-
-func notPrintable(c rune) bool { return !unicode.IsPrint(c) }

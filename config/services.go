@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"math"
-	"strings"
 
 	"github.com/xlvs/xlvs/packet"
 	"github.com/xlvs/xlvs/service"
@@ -143,21 +142,6 @@ func (f fields) forward() {
 	default:
 		v.errorf("forward %s is not known: write forward: direct, or leave it out", quote(s))
 	}
-}
-
-// label reads a key's short text for people.
-func (f fields) label(key string) string {
-	const limit = 64
-	v := f.at(key)
-	s, ok := v.text()
-	if !ok {
-		return ""
-	}
-	if len(s) > limit || s != strings.TrimSpace(s) || s == "" || strings.ContainsFunc(s, notPrintable) {
-		v.errorf("%s %s is not fit for a listing: write 1 to %d bytes of printable text", v.subject(), quote(s), limit)
-		return ""
-	}
-	return s
 }
 
 // families is the service once for each family that it has servers of. A
