@@ -185,7 +185,7 @@ func TestTorn(t *testing.T) {
 			}
 		})
 	}
-	for range 50 {
+	for range 25 {
 		for i := range lines {
 			for w := range lines[i] {
 				to[i][w].Store(lines[i][w].Load())
@@ -282,7 +282,7 @@ func TestAttachDrops(t *testing.T) {
 // TestCorrupt attaches to tables in which some words were overwritten: whatever they
 // are, Attach makes something sound of it or refuses.
 func TestCorrupt(t *testing.T) {
-	config := Config{Connections4: 600, Connections6: 600, Templates4: 100, Templates6: 100, Servers: 16}
+	config := Config{Connections4: 300, Connections6: 300, Templates4: 100, Templates6: 100, Servers: 16}
 	mem := heapMemory(config)
 	lines, _ := viewLines(mem)
 	rapid.Check(t, func(r *rapid.T) {

@@ -38,15 +38,15 @@ func flood(tables *Tables, from, n int, v6 bool, id service.ID, outcomes *[4]int
 // TestFlood: first packets from twenty times as many invented addresses as the tables
 // have room for cost no assured client its connection or its template, and the bounds hold.
 func TestFlood(t *testing.T) {
-	const clients = 3000
-	config := Config{Connections4: 4000, Connections6: 4000, Templates4: 6000, Templates6: 6000, Servers: 16}
+	const clients = 1500
+	config := Config{Connections4: 2000, Connections6: 2000, Templates4: 3000, Templates6: 3000, Servers: 16}
 	tables, ids := format(t, heapMemory(config), config, 8)
 	for _, v6 := range []bool{false, true} {
 		establish(t, tables, clients, v6, ids)
 		var outcomes [2][4]int
 		var workers sync.WaitGroup
 		for w := range 2 {
-			workers.Go(func() { flood(tables, 100_000*(w+1), 40_000, v6, ids[w], &outcomes[w]) })
+			workers.Go(func() { flood(tables, 100_000*(w+1), 20_000, v6, ids[w], &outcomes[w]) })
 		}
 		workers.Wait()
 		for i := range clients {

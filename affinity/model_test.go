@@ -38,11 +38,11 @@ type machine struct {
 }
 
 func (m *machine) key(r *rapid.T) Key {
-	return clientKey(rapid.IntRange(0, 300).Draw(r, "client"), rapid.Bool().Draw(r, "ipv6"))
+	return clientKey(rapid.IntRange(0, 60).Draw(r, "client"), rapid.Bool().Draw(r, "ipv6"))
 }
 
 func (m *machine) network(r *rapid.T) Key {
-	return networkKey(16*rapid.IntRange(0, 60).Draw(r, "network"), rapid.Bool().Draw(r, "ipv6"))
+	return networkKey(16*rapid.IntRange(0, 20).Draw(r, "network"), rapid.Bool().Draw(r, "ipv6"))
 }
 
 func (m *machine) server(r *rapid.T) service.ID { return rapid.SampledFrom(m.ids).Draw(r, "server") }
@@ -296,7 +296,9 @@ func TestModel(t *testing.T) {
 				check(r)
 			}
 		}
-		r.Repeat(actions)
+		for range 8 {
+			r.Repeat(actions)
+		}
 		check(r)
 	})
 }
