@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 	"unicode/utf8"
@@ -51,6 +52,7 @@ func (f *file) open(data []byte) (root value, ok bool) {
 		root.errorf("the file is not text in UTF-8: is it a YAML file?")
 		return root, false
 	}
+	data = bytes.TrimPrefix(data, []byte("\ufeff")) // a byte order mark, as some editors write
 	f.lines, f.maxValues = splitLines(string(data)), len(data)+maxAliased
 	tree, err := parse(string(data))
 	if err != nil {
@@ -64,7 +66,7 @@ func (f *file) open(data []byte) (root value, ok bool) {
 func (f *file) document(tree *ast.File, root value) (value, bool) {
 	var body ast.Node
 	for _, doc := range tree.Docs {
-		if doc.Body == nil || doc.Body.Type() == ast.CommentType {
+		if doc.Body == nil || doc.Body.Type() == ast.CommentType || doc.Body.Type() == ast.DirectiveType {
 			continue
 		}
 		if body != nil {
