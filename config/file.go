@@ -102,7 +102,7 @@ func (f *file) syntaxError(err error) {
 	if line := at.place.line; line <= len(f.lines) && strings.Contains(f.lines[line-1], "\t") {
 		advice = "indent by spaces, not by tabs"
 	}
-	at.errorf("not valid YAML, %s: %s", strings.ReplaceAll(message, "\t", `\t`), advice)
+	at.errorf("not valid YAML, %s: %s", message, advice)
 }
 
 // anchorVisitor gathers what aliases may name.

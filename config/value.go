@@ -28,12 +28,12 @@ func (v value) child(n ast.Node, path string) value {
 		case *ast.AliasNode:
 			target, ok := v.file.anchors[named.Value.GetToken().Value]
 			if !ok {
-				c.errorf("no anchor &%s in the file: define it before it is used", named.Value.GetToken().Value)
+				c.errorf("no anchor %s in the file: define it before it is used", quote("&"+named.Value.GetToken().Value))
 				return c
 			}
 			n = target
 		case *ast.TagNode:
-			c.errorf("tag %s has no meaning here: remove it", strings.TrimSpace(named.GetToken().Value))
+			c.errorf("tag %s has no meaning here: remove it", quote(strings.TrimSpace(named.GetToken().Value)))
 			return c
 		default:
 			return v.visited(c, n)
@@ -84,6 +84,7 @@ func (v value) warnf(format string, args ...any) {
 
 // note adds to a report, once even if aliases lead to the place again and again.
 func (v value) note(to *Errors, message string, more ...note) {
+	message = presentable(message)
 	key := noted{v.place, message}
 	if v.file.noted[key] || len(*to) >= maxErrors {
 		return
@@ -98,6 +99,22 @@ func (v value) note(to *Errors, message string, more ...note) {
 		Message: message,
 		Excerpt: excerpt(v.file.lines, append(more, note{v.place, "^", ""})...),
 	})
+}
+
+// presentable is a message fit for one line of a terminal, whatever of the file
+// it cites.
+func presentable(message string) string {
+	const limit = 600 // characters, far beyond all that cite little
+	chars := []rune(strings.ReplaceAll(message, "\t", `\t`))
+	if len(chars) > limit {
+		chars = append(chars[:limit], '…')
+	}
+	for i, c := range chars {
+		if notPrintable(c) {
+			chars[i] = '?'
+		}
+	}
+	return string(chars)
 }
 
 // kind is what a value is, for messages.
