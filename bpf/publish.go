@@ -20,20 +20,22 @@ import (
 // The caller must hold mu.
 func (s *Steering) publish(c *claims) error {
 	next := 1 - s.generation
-	for _, table := range []struct {
-		outer   *ebpf.Map
-		slot    uint32
-		inner   *ebpf.MapSpec
-		entries int
-		fill    func(*ebpf.Map) error
-	}{
-		{s.objects.Ports, next, s.inner.ports, len(c.sets), func(m *ebpf.Map) error { return putAll(m, c.sets) }},
-		{s.objects.Conditions, next, s.inner.conditions, len(c.conditions), func(m *ebpf.Map) error { return putAll(m, c.conditions) }},
-		{s.objects.Prefixes, 0, s.inner.entries, len(c.entries), func(m *ebpf.Map) error { return putEntries(m, c.entries, next) }},
-	} {
-		if err := putInner(table.outer, table.slot, table.inner, table.entries, table.fill); err != nil {
+	if err := putInner(s.objects.Ports, next, s.inner.ports, len(c.sets), func(m *ebpf.Map) error {
+		return putAll(m, c.sets)
+	}); err != nil {
+		return err
+	}
+	if len(c.conditions) > 0 { // else no entry refers to any, and a write is slow, as it waits
+		if err := putInner(s.objects.Conditions, next, s.inner.conditions, len(c.conditions), func(m *ebpf.Map) error {
+			return putAll(m, c.conditions)
+		}); err != nil {
 			return err
 		}
+	}
+	if err := putInner(s.objects.Prefixes, 0, s.inner.entries, len(c.entries), func(m *ebpf.Map) error {
+		return putEntries(m, c.entries, next)
+	}); err != nil {
+		return err
 	}
 	s.generation, s.published = next, c
 	return nil

@@ -1,0 +1,67 @@
+package bpf
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/xlvs/xlvs/internal/packettest"
+)
+
+// BenchmarkSteer is the program's own time a frame, by BPF_PROG_RUN. There is no
+// socket: a claimed frame ends with the fallback.
+func BenchmarkSteer(b *testing.B) {
+	services := web()
+	for i := range 1000 {
+		services = append(services, Service{Protocol: TCP, Addr: netip.AddrFrom4([4]byte{203, 0, byte(i >> 8), byte(i)}), Port: 80})
+	}
+	conditional := func(n int) (rules []Rule) {
+		for i := range n {
+			source := netip.PrefixFrom(netip.AddrFrom4([4]byte{172, 16, byte(i), 0}), 24)
+			rules = append(rules, Rule{Sources: []netip.Prefix{source}, Claimed: true})
+		}
+		return rules
+	}
+	tcp4, tcp6 := packettest.IPv4(client, vip).TCP(1, 80), packettest.IPv6(client6, vip6).TCP(1, 80)
+	for _, c := range []struct {
+		name   string
+		rules  []Rule
+		packet packettest.Packet
+	}{
+		{"arp", nil, packettest.Ethernet(0x0806, make([]byte, 28))},
+		{"foreign=ipv4", nil, packettest.IPv4(client, "198.51.100.7").TCP(1, 80)},
+		{"foreign=ipv6", nil, packettest.IPv6(client6, "2001:db8:77::7").TCP(1, 80)},
+		{"ssh", nil, packettest.IPv4(client, vip).TCP(1, 22)},
+		{"claimed=ipv4", nil, tcp4},
+		{"claimed=ipv6", nil, tcp6},
+		{"claimed=vlan", nil, tcp4.VLAN(5)},
+		{"claimed=extensions", nil, tcp6.Through(packettest.HopByHop(8), packettest.DestinationOptions(8))},
+		{"claimed=fragment", nil, tcp4.Payload(64).Fragment(40, 999, false)},
+		{"claimed=error", nil, packettest.IPv4(router, vip).Unreachable(reply())},
+		{"conditions=1", conditional(1), packettest.IPv4(client, vip).TCP(1, 22)},
+		{"conditions=32", conditional(32), packettest.IPv4(client, vip).TCP(1, 22)},
+		{"conditions=256", conditional(256), packettest.IPv4(client, vip).TCP(1, 22)},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			s := steering(b, c.rules, services)
+			frame := c.packet.Frame(b)
+			_, perFrame, err := s.objects.XlvsSteer.Benchmark(frame, b.N, b.ResetTimer)
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportMetric(float64(perFrame.Nanoseconds()), "ns/frame")
+		})
+	}
+}
+
+// BenchmarkUpdate is one change of a thousand services.
+func BenchmarkUpdate(b *testing.B) {
+	s := open(b, Options{})
+	services := make([]Service, 1000)
+	for i := range services {
+		services[i] = Service{Protocol: TCP, Addr: netip.AddrFrom4([4]byte{203, 0, byte(i >> 8), byte(i)}), Port: 80}
+	}
+	for i := 0; b.Loop(); i++ {
+		services[0].Port = uint16(i%2) + 80
+		update(b, s, nil, services)
+	}
+}
