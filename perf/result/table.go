@@ -1,0 +1,41 @@
+package result
+
+// Table is what `xlvs bench table` finds: the connection table beside others.
+type Table struct {
+	Tables []TableCase `json:"tables"`
+}
+
+// TableCase is one table at one number of entries. Times are in nanoseconds an
+// operation. Those of one core are that core's time; those of all cores are elapsed
+// time over the operations of all, as `go test -bench` counts.
+type TableCase struct {
+	Name    string  `json:"name"`    // xlvs, ristretto, otter, xsync.Map, sync.Map
+	Entries int     `json:"entries"` // that were put into it
+	Load    float64 `json:"load"`    // entries as a share of what it was made for; 0 if it grows as it likes
+
+	Lookup      float64 `json:"lookup_ns"`      // of a random entry that was put in
+	LookupMiss  float64 `json:"lookup_miss_ns"` // of a key that was not
+	Insert      float64 `json:"insert_ns"`      // until it is full as above
+	Expire      float64 `json:"expire_ns"`      // to be rid of an entry that is over; 0 if it has no expiry
+	LookupAll   float64 `json:"lookup_all_cores_ns"`
+	InsertAll   float64 `json:"insert_all_cores_ns"`
+	BytesEntry  float64 `json:"bytes_per_entry"` // memory taken from the system for the entries, over their number
+	Cores       int     `json:"cores"`           // that "all cores" means
+	GCPauseNs   float64 `json:"gc_ns"`           // a full collection of garbage with the table in memory
+	ExpireNote  string  `json:"expire_note,omitempty"`
+	Description string  `json:"description"` // how the table was set up
+
+	// SplitClients is how many of Clients that opened two connections at once, on two
+	// threads, were sent to two servers. LostEntries is how many of Entries were not
+	// found again after all of them were put in.
+	SplitClients int `json:"split_clients"`
+	Clients      int `json:"clients"`
+	LostEntries  int `json:"lost_entries"`
+
+	// Ratios are the median of the rounds' ratios to the table named xlvs: 2 is twice
+	// its time. By the name of the figure.
+	Ratios map[string]float64 `json:"times_xlvs,omitempty"`
+	Noisy  bool               `json:"noisy"`
+	// Rounds of each figure, by its name.
+	Rounds map[string]Rounds `json:"rounds,omitempty"`
+}

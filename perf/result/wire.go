@@ -1,0 +1,70 @@
+package result
+
+// Wire is what `xlvs bench wire` finds: balancers between a generator and a sink.
+type Wire struct {
+	Runs []WireRun `json:"runs"`
+}
+
+// WireRun is one balancer with one number of queues.
+type WireRun struct {
+	Name   string `json:"name"` // xlvs, asavie, nft-dsr, nft-nat, testpmd, xdp-tx
+	Queues int    `json:"queues"`
+	Size   int    `json:"size"`  // bytes of a frame
+	Flows  int    `json:"flows"` // connections that the generator opens and keeps sending in
+	Mode   string `json:"mode"`  // as bound: zerocopy, copy, generic; empty if it has none
+	// Skipped is why there is no figure; the figures below are then 0.
+	Skipped string `json:"skipped,omitempty"`
+
+	// Mpps is the throughput at the sink with more offered than it can take, in millions
+	// of packets a second; OfferedMpps is what was offered.
+	Mpps        float64 `json:"mpps"`
+	OfferedMpps float64 `json:"offered_mpps"`
+	// MppsLossFree is the highest rate that lost nothing (RFC 2544, section 26.1); Trials
+	// is how it was searched for.
+	MppsLossFree float64 `json:"mpps_loss_free"`
+	Trials       []Trial `json:"trials,omitempty"`
+	// Latency is at half of MppsLossFree; Latencies has each load that was tried.
+	Latency   Percentiles `json:"latency_us"`
+	Latencies []Latency   `json:"latencies,omitempty"`
+	// ConnectionsPerSecond is new connections, each of one packet, at the sink.
+	ConnectionsPerSecond float64 `json:"connections_per_second"`
+
+	Spread float64 `json:"spread"` // of Mpps
+	Noisy  bool    `json:"noisy"`
+	// Rounds are the Mpps of each round; Ratios are to the limit (xdp-tx), by round.
+	Rounds Rounds  `json:"rounds_mpps,omitempty"`
+	Ratio  float64 `json:"of_limit,omitempty"` // median of the rounds' ratios to xdp-tx
+}
+
+// Trial is one step of a search for the loss-free rate.
+type Trial struct {
+	OfferedMpps float64 `json:"offered_mpps"`
+	Sent        uint64  `json:"sent"`
+	Received    uint64  `json:"received"`
+}
+
+// Percentiles are of the time from generator to sink, in microseconds.
+type Percentiles struct {
+	P50  float64 `json:"p50"`
+	P90  float64 `json:"p90"`
+	P99  float64 `json:"p99"`
+	P999 float64 `json:"p999"`
+	Max  float64 `json:"max"`
+}
+
+// Latency is a distribution at one load.
+type Latency struct {
+	OfferedMpps float64 `json:"offered_mpps"`
+	Load        float64 `json:"load"` // share of the loss-free rate
+	Samples     int64   `json:"samples"`
+	Percentiles
+	// CDF are points of the distribution, by rising share: which share of the packets
+	// took at most that many microseconds.
+	CDF []Point `json:"cdf,omitempty"`
+}
+
+// Point is one point of a cumulative distribution.
+type Point struct {
+	Us    float64 `json:"us"`
+	Share float64 `json:"share"`
+}
