@@ -21,16 +21,29 @@ type Forwarder struct {
 	now      affinity.Tick
 	ifindex  uint32
 	chosen   service.ID   // the server of the frame forwarded last
-	key      affinity.Key // of a template or of fragments
+	key      affinity.Key // of the fragments noted last
 	init     affinity.ConnInit
 	request  service.Request // for the scheduler, which takes a pointer: here, it is never allocated
+	folded   uint64          // what staging loaded, kept lest the compiler drop the loads
 
-	// one a frame of the batch, so that the stages can pass on what they found
-	parsed [MaxBatch]packet.Parsed
-	keys   [MaxBatch]affinity.Key
-	hashes [MaxBatch]affinity.Hash
-	early  [MaxBatch]Reason // Forwarded, or the reason to drop that parsing gave
-	touch  uint64           // keeps the compiler from dropping the touches
+	parsed [MaxBatch]packet.Parsed // one a frame
+	known  batch                   // the packets that may have connections
+	missed batch                   // of those, the ones that have none
+	// services has the service of each that is missed, nil for none.
+	services [MaxBatch + 1]*service.VirtualService
+}
+
+// spare is the number of a missed packet that is not one of the batch's: of one
+// whose entry turned out to be of no use.
+const spare = MaxBatch
+
+// batch is some packets of a batch on their way through a stage, with the keys
+// to look up for them.
+type batch struct {
+	n      int
+	frame  [MaxBatch]uint16 // number of the frame
+	keys   [MaxBatch + 1]affinity.Key
+	hashes [MaxBatch + 1]affinity.Hash
 }
 
 // NewForwarder returns a forwarder over a plane.
@@ -42,165 +55,103 @@ func NewForwarder(plane *Plane) *Forwarder {
 // rewrites those that go on, and sets a verdict for each. len(frames) is at
 // most MaxBatch and len(verdicts). The frames stay the caller's.
 //
-// It works stage by stage, each over the whole batch, so that the cache misses
-// of different packets overlap: parse, hash and touch the buckets, decide.
+// It works stage by stage, each over the whole batch, so that the waits for
+// memory of different packets overlap: parse all; look up the connections of all; for
+// those without one, prepare what scheduling needs; then schedule them.
 func (f *Forwarder) Forward(frames [][]byte, ifindex int, now affinity.Tick, verdicts []Verdict) {
 	f.snapshot, f.now, f.ifindex = f.plane.snapshot.Load(), now, uint32(ifindex)
-	for i, frame := range frames {
-		f.early[i] = f.parse(frame, &f.parsed[i])
+	f.parse(frames, verdicts)
+	f.lookup(frames, verdicts)
+	if f.missed.n > 0 {
+		f.prepare()
+		f.decide(frames, verdicts)
 	}
-	f.hash(len(frames))
-	for i, frame := range frames {
-		v := Verdict{Reason: f.early[i]}
-		if v.Reason == Forwarded {
-			v = f.decide(i, frame)
-		}
-		f.counters.reasons[v.Reason]++
-		verdicts[i] = v
+	for i := range frames {
+		f.counters.reasons[verdicts[i].Reason]++
 	}
 }
 
-// hash makes the keys of the first n packets, hashes them, and begins to load
-// the lines where their connections are. The loads have a loop of their own: the
-// fewer instructions are between two of them, the more of them wait together.
-func (f *Forwarder) hash(n int) {
-	for i := range n {
-		if f.early[i] != Forwarded {
-			f.hashes[i] = 0
+// parse reads the headers. What is worth a look goes on with its key; the rest
+// has its verdict.
+func (f *Forwarder) parse(frames [][]byte, verdicts []Verdict) {
+	b := &f.known
+	b.n = 0
+	for i, frame := range frames {
+		p := &f.parsed[i]
+		if m := packet.Parse(frame, p); m != packet.OK {
+			verdicts[i] = Verdict{Reason: malformed(m)}
 			continue
 		}
-		p := &f.parsed[i]
-		if p.Kind == packet.KindFragment {
-			f.keys[i].SetFragment(&p.Tuple, p.FragmentID)
+		key := &b.keys[b.n]
+		switch p.Kind {
+		case packet.KindOther:
+			verdicts[i] = Verdict{Reason: NotBalanced}
+			continue
+		case packet.KindFragment:
+			key.SetFragment(&p.Tuple, p.FragmentID)
+		default:
+			key.SetConn(&p.Tuple)
+		}
+		b.hashes[b.n] = f.tables.Conns.Hash(key)
+		b.frame[b.n] = uint16(i)
+		b.n++
+	}
+	f.folded ^= f.tables.Conns.Stage(b.keys[:b.n], b.hashes[:b.n])
+}
+
+// lookup forwards the packets that have a connection, and gathers the others.
+func (f *Forwarder) lookup(frames [][]byte, verdicts []Verdict) {
+	f.missed.n = 0
+	for j := range f.known.n {
+		i := f.known.frame[j]
+		entry, found := f.tables.Conns.Lookup(f.known.hashes[j], &f.known.keys[j], f.now)
+		if found {
+			verdicts[i] = f.found(int(j), &entry, frames[i])
 		} else {
-			f.keys[i].SetConn(&p.Tuple)
-		}
-		f.hashes[i] = f.tables.Conns.Hash(&f.keys[i])
-	}
-	touched := f.touch
-	for i := range n {
-		touched ^= f.tables.Conns.Touch(f.hashes[i], f.keys[i].IPv6())
-	}
-	f.touch = touched
-}
-
-// parse reads one frame's headers and tells whether it is worth a look.
-func (f *Forwarder) parse(frame []byte, p *packet.Parsed) Reason {
-	if m := packet.Parse(frame, p); m != packet.OK {
-		return malformed(m)
-	}
-	if p.Kind == packet.KindOther {
-		return NotBalanced
-	}
-	return Forwarded
-}
-
-// decide finds the packet's server, by its connection or by scheduling it, and
-// rewrites the frame for it. As in IPVS the connection comes before the service.
-func (f *Forwarder) decide(i int, frame []byte) Verdict {
-	p := &f.parsed[i]
-	entry, found := f.tables.Conns.Lookup(f.hashes[i], &f.keys[i], f.now)
-	switch {
-	case found && p.Kind == packet.KindFlow:
-		return f.known(i, &entry, frame)
-	case found && p.Kind == packet.KindFirst:
-		v := f.known(i, &entry, frame)
-		f.noteFragment(p, v)
-		return v
-	case found:
-		return f.follow(entry.Server(), p, frame)
-	case p.Kind == packet.KindFragment:
-		return Verdict{Reason: FragmentUnknown}
-	case p.Kind == packet.KindError:
-		return Verdict{Reason: ErrorUnknown}
-	}
-	v := f.schedule(i, frame)
-	if p.Kind == packet.KindFirst {
-		f.noteFragment(p, v)
-	}
-	return v
-}
-
-// known forwards a packet of a connection that has an entry, and moves the
-// entry's state and timer.
-func (f *Forwarder) known(i int, entry *affinity.Entry, frame []byte) Verdict {
-	p := &f.parsed[i]
-	s := f.snapshot.lookup(entry.Server())
-	e := eventOf(p)
-	if s == nil || (e == eventSyn && f.mayReschedule(entry, s)) {
-		return f.reschedule(i, entry, s, frame)
-	}
-	state := next[entry.State()][e]
-	flags := affinity.Assured // the client answered, or came back: it is no invented address
-	if state == affinity.StateSynRecv || state == affinity.StateSCTPInit {
-		flags = 0
-	}
-	f.tables.Conns.Update(entry, state, flags, f.now, s.svc.timeouts[state])
-	if s.svc.Persistence.Refresh == service.RefreshPacket && s.svc.Persistent {
-		f.tables.Conns.RefreshTemplate(entry, f.now, s.svc.template)
-	}
-	return f.direct(s, p, frame)
-}
-
-// mayReschedule tells whether a SYN for a known connection is a new one that
-// reuses its port (ip_vs_core.c, is_new_conn_expected with conn_reuse_mode 1,
-// and expire_nodest_conn for quiesced servers).
-func (f *Forwarder) mayReschedule(entry *affinity.Entry, s *server) bool {
-	if s.svc.ExpireNoDest && s.real.Weight == 0 {
-		return true
-	}
-	return entry.State() == affinity.StateClose && !entry.HasTemplate()
-}
-
-// reschedule deals with a packet whose connection has lost its server, or that
-// opens a new one over a finished one.
-func (f *Forwarder) reschedule(i int, entry *affinity.Entry, s *server, frame []byte) Verdict {
-	p := &f.parsed[i]
-	if s == nil {
-		svc := f.snapshot.Services.Lookup(uint32(f.snapshot.Marks.Match(p, f.ifindex)), &p.Tuple)
-		if svc == nil || !svc.ExpireNoDest {
-			return Verdict{Reason: ServerGone}
+			f.missed.frame[f.missed.n] = uint16(j)
+			f.missed.n++
 		}
 	}
-	f.tables.Conns.Delete(entry)
-	return f.schedule(i, frame)
 }
 
-// follow forwards what belongs to a connection without moving its state: a
-// later fragment, an ICMP error.
-func (f *Forwarder) follow(id service.ID, p *packet.Parsed, frame []byte) Verdict {
-	s := f.snapshot.lookup(id)
-	if s == nil {
-		return Verdict{Reason: ServerGone}
+// prepare finds the services of the packets without a connection, and stages the
+// lookups of their clients' templates.
+func (f *Forwarder) prepare() {
+	b := &f.missed
+	for m := range b.n {
+		p := &f.parsed[f.known.frame[b.frame[m]]]
+		if p.Kind == packet.KindFlow || p.Kind == packet.KindFirst {
+			f.want(m, f.service(p), &p.Tuple)
+		}
 	}
-	return f.direct(s, p, frame)
+	if b.n > 1 {
+		f.folded ^= f.tables.Templates.Stage(b.keys[:b.n], b.hashes[:b.n])
+	}
 }
 
-// direct rewrites a frame for direct routing: new MAC addresses, the packet
-// and its VLAN tags untouched (ip_vs_dr_xmit).
-func (f *Forwarder) direct(s *server, p *packet.Parsed, frame []byte) Verdict {
-	if s.port == NoPort {
-		return Verdict{Reason: NeighbourUnresolved}
+// want notes the service of missed packet m, and the key of its client's template.
+func (f *Forwarder) want(m int, svc *service.VirtualService, t *packet.Tuple) {
+	f.services[m] = svc
+	if svc != nil && svc.Persistent {
+		setTemplateKey(&f.missed.keys[m], svc, t)
+		f.missed.hashes[m] = f.tables.Templates.Hash(&f.missed.keys[m])
 	}
-	copy(frame[:12], s.macs[:])
-	f.chosen = s.id
-	f.counters.carried(s.id.Number(), int(p.Len))
-	return Verdict{Port: s.port}
 }
 
-// noteFragment lets the later fragments of a packet follow its first one.
-func (f *Forwarder) noteFragment(p *packet.Parsed, v Verdict) {
-	if v.Reason != Forwarded {
-		return
+// decide schedules the packets without a connection. The first of them may have
+// given one to those after it.
+func (f *Forwarder) decide(frames [][]byte, verdicts []Verdict) {
+	for m := range f.missed.n {
+		j := int(f.missed.frame[m])
+		i := f.known.frame[j]
+		if m > 0 {
+			if entry, found := f.tables.Conns.Lookup(f.known.hashes[j], &f.known.keys[j], f.now); found {
+				verdicts[i] = f.found(j, &entry, frames[i])
+				continue
+			}
+		}
+		verdicts[i] = f.unknown(j, m, frames[i])
 	}
-	key := &f.key
-	key.SetFragment(&p.Tuple, p.FragmentID)
-	f.init = affinity.ConnInit{
-		Server:  f.chosen,
-		State:   affinity.StateFragment,
-		Timeout: f.snapshot.lookup(f.chosen).svc.timeouts[affinity.StateFragment],
-	}
-	f.tables.Conns.Insert(f.tables.Conns.Hash(key), key, &f.init, f.now)
 }
 
 // undo corrects the count of a frame that could not be sent after all.

@@ -12,13 +12,13 @@ const ftpData = 20
 // ftpControl is the port of FTP's control connections.
 const ftpControl = 21
 
-// schedule gives a packet without a connection entry a server: by the client's
+// schedule gives packet j of the known ones, number m of those without a
+// connection entry, a server: by the client's
 // persistence template if the service has persistence, by the service's
 // scheduler otherwise (ip_vs_schedule, ip_vs_sched_persist).
-func (f *Forwarder) schedule(i int, frame []byte) Verdict {
-	p := &f.parsed[i]
-	mark := uint32(f.snapshot.Marks.Match(p, f.ifindex))
-	svc := f.snapshot.Services.Lookup(mark, &p.Tuple)
+func (f *Forwarder) schedule(j, m int, frame []byte) Verdict {
+	p := &f.parsed[f.known.frame[j]]
+	svc := f.services[m]
 	if svc == nil {
 		return Verdict{Reason: NoService}
 	}
@@ -32,7 +32,7 @@ func (f *Forwarder) schedule(i int, frame []byte) Verdict {
 	var s *server
 	var template affinity.Entry
 	if svc.Persistent {
-		s, template = f.persistent(svc, &p.Tuple)
+		s, template = f.persistent(svc, &p.Tuple, &f.missed.keys[m], f.missed.hashes[m])
 	} else {
 		s = f.pick(svc, &p.Tuple)
 	}
@@ -43,20 +43,26 @@ func (f *Forwarder) schedule(i int, frame []byte) Verdict {
 		f.counters.opened(s.id.Number())
 		return f.direct(s, p, frame)
 	}
-	return f.open(i, s, state, &template, frame)
+	return f.open(j, s, state, &template, frame)
+}
+
+// service finds the packet's virtual service, nil if none claims it.
+func (f *Forwarder) service(p *packet.Parsed) *service.VirtualService {
+	mark := uint32(f.snapshot.Marks.Match(p, f.ifindex))
+	return f.snapshot.Services.Lookup(mark, &p.Tuple)
 }
 
 // open makes the connection's entry and forwards its first packet. If another
 // worker was faster, its entry counts.
-func (f *Forwarder) open(i int, s *server, state affinity.State, template *affinity.Entry, frame []byte) Verdict {
-	p := &f.parsed[i]
+func (f *Forwarder) open(j int, s *server, state affinity.State, template *affinity.Entry, frame []byte) Verdict {
+	p := &f.parsed[f.known.frame[j]]
 	f.init = affinity.ConnInit{Server: s.id, State: state, Timeout: s.svc.timeouts[state], Template: *template}
-	entry, outcome := f.tables.Conns.Insert(f.hashes[i], &f.keys[i], &f.init, f.now)
+	entry, outcome := f.tables.Conns.Insert(f.known.hashes[j], &f.known.keys[j], &f.init, f.now)
 	switch outcome {
 	case affinity.Full:
 		return Verdict{Reason: TableFull}
 	case affinity.Unheld: // the template ended this moment: a new one would have the same server as likely as not
-		return f.open(i, s, state, &affinity.Entry{}, frame)
+		return f.open(j, s, state, &affinity.Entry{}, frame)
 	case affinity.Found:
 		if s = f.snapshot.lookup(entry.Server()); s == nil {
 			return Verdict{Reason: ServerGone}
@@ -80,10 +86,7 @@ func (f *Forwarder) pick(svc *service.VirtualService, t *packet.Tuple) *server {
 
 // persistent finds the server that the client's template names, or schedules
 // the client and makes one.
-func (f *Forwarder) persistent(svc *service.VirtualService, t *packet.Tuple) (*server, affinity.Entry) {
-	key := &f.key
-	setTemplateKey(key, svc, t)
-	hash := f.tables.Templates.Hash(key)
+func (f *Forwarder) persistent(svc *service.VirtualService, t *packet.Tuple, key *affinity.Key, hash affinity.Hash) (*server, affinity.Entry) {
 	template, found := f.tables.Templates.Lookup(hash, key, f.now)
 	if found {
 		if s := f.snapshot.lookup(template.Server()); s != nil && honours(svc, s) {

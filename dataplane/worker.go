@@ -26,6 +26,7 @@ const spinRounds = 50
 type Failure struct {
 	Worker *Worker
 	Port   int
+	Socket *ring.Socket // closed; says which one, as the port may have another by now
 	Err    error
 }
 
@@ -252,7 +253,7 @@ func (w *Worker) fail(i int, err error) {
 	w.listSockets()
 	err = errors.Join(err, s.Close())
 	select {
-	case w.config.Failures <- Failure{Worker: w, Port: i, Err: err}:
+	case w.config.Failures <- Failure{Worker: w, Port: i, Socket: s, Err: err}:
 	default: // the supervisor has one for this port already
 	}
 }

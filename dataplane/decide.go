@@ -1,0 +1,118 @@
+package dataplane
+
+import (
+	"github.com/xlvs/xlvs/affinity"
+	"github.com/xlvs/xlvs/packet"
+	"github.com/xlvs/xlvs/service"
+)
+
+// found forwards packet j of the known ones, which has an entry.
+func (f *Forwarder) found(j int, entry *affinity.Entry, frame []byte) Verdict {
+	p := &f.parsed[f.known.frame[j]]
+	switch p.Kind {
+	case packet.KindFlow:
+		return f.carry(j, entry, frame)
+	case packet.KindFirst:
+		v := f.carry(j, entry, frame)
+		f.noteFragment(p, v)
+		return v
+	}
+	return f.follow(entry.Server(), p, frame)
+}
+
+// unknown decides on packet j of the known ones, number m of those that have no entry.
+func (f *Forwarder) unknown(j, m int, frame []byte) Verdict {
+	p := &f.parsed[f.known.frame[j]]
+	switch p.Kind {
+	case packet.KindFragment:
+		return Verdict{Reason: FragmentUnknown}
+	case packet.KindError:
+		return Verdict{Reason: ErrorUnknown}
+	}
+	v := f.schedule(j, m, frame)
+	if p.Kind == packet.KindFirst {
+		f.noteFragment(p, v)
+	}
+	return v
+}
+
+// carry forwards a packet of a connection that has an entry, and moves the
+// entry's state and timer.
+func (f *Forwarder) carry(j int, entry *affinity.Entry, frame []byte) Verdict {
+	p := &f.parsed[f.known.frame[j]]
+	s := f.snapshot.lookup(entry.Server())
+	e := eventOf(p)
+	if s == nil || (e == eventSyn && f.mayReschedule(entry, s)) {
+		return f.reschedule(j, entry, s, frame)
+	}
+	state := next[entry.State()][e]
+	flags := affinity.Assured // the client answered, or came back: it is no invented address
+	if state == affinity.StateSynRecv || state == affinity.StateSCTPInit {
+		flags = 0
+	}
+	f.tables.Conns.Update(entry, state, flags, f.now, s.svc.timeouts[state])
+	if s.svc.Persistence.Refresh == service.RefreshPacket && s.svc.Persistent {
+		f.tables.Conns.RefreshTemplate(entry, f.now, s.svc.template)
+	}
+	return f.direct(s, p, frame)
+}
+
+// mayReschedule tells whether a SYN for a known connection is a new one that
+// reuses its port (ip_vs_core.c, is_new_conn_expected with conn_reuse_mode 1,
+// and expire_nodest_conn for quiesced servers).
+func (f *Forwarder) mayReschedule(entry *affinity.Entry, s *server) bool {
+	if s.svc.ExpireNoDest && s.real.Weight == 0 {
+		return true
+	}
+	return entry.State() == affinity.StateClose && !entry.HasTemplate()
+}
+
+// reschedule deals with a packet whose connection has lost its server, or that
+// opens a new one over a finished one.
+func (f *Forwarder) reschedule(j int, entry *affinity.Entry, s *server, frame []byte) Verdict {
+	p := &f.parsed[f.known.frame[j]]
+	svc := f.service(p)
+	if s == nil && (svc == nil || !svc.ExpireNoDest) {
+		return Verdict{Reason: ServerGone}
+	}
+	f.tables.Conns.Delete(entry)
+	f.want(spare, svc, &p.Tuple)
+	return f.schedule(j, spare, frame)
+}
+
+// follow forwards what belongs to a connection without moving its state: a
+// later fragment, an ICMP error.
+func (f *Forwarder) follow(id service.ID, p *packet.Parsed, frame []byte) Verdict {
+	s := f.snapshot.lookup(id)
+	if s == nil {
+		return Verdict{Reason: ServerGone}
+	}
+	return f.direct(s, p, frame)
+}
+
+// direct rewrites a frame for direct routing: new MAC addresses, the packet
+// and its VLAN tags untouched (ip_vs_dr_xmit).
+func (f *Forwarder) direct(s *server, p *packet.Parsed, frame []byte) Verdict {
+	if s.port == NoPort {
+		return Verdict{Reason: NeighbourUnresolved}
+	}
+	copy(frame[:12], s.macs[:])
+	f.chosen = s.id
+	f.counters.carried(s.id.Number(), int(p.Len))
+	return Verdict{Port: s.port}
+}
+
+// noteFragment lets the later fragments of a packet follow its first one.
+func (f *Forwarder) noteFragment(p *packet.Parsed, v Verdict) {
+	if v.Reason != Forwarded {
+		return
+	}
+	key := &f.key
+	key.SetFragment(&p.Tuple, p.FragmentID)
+	f.init = affinity.ConnInit{
+		Server:  f.chosen,
+		State:   affinity.StateFragment,
+		Timeout: f.snapshot.lookup(f.chosen).svc.timeouts[affinity.StateFragment],
+	}
+	f.tables.Conns.Insert(f.tables.Conns.Hash(key), key, &f.init, f.now)
+}
