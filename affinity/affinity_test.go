@@ -4,7 +4,6 @@ import (
 	"net/netip"
 	"syscall"
 	"testing"
-	"unsafe"
 
 	"github.com/xlvs/xlvs/packet"
 	"github.com/xlvs/xlvs/service"
@@ -13,8 +12,11 @@ import (
 // heapMemory returns aligned memory of Go's heap, which the race detector watches.
 func heapMemory(config Config) []byte {
 	b := make([]byte, config.Size()+lineBytes)
-	skip := -int(uintptr(unsafe.Pointer(&b[0]))) & (lineBytes - 1)
-	return b[skip : skip+config.Size()]
+	for skip := 0; ; skip++ {
+		if _, err := viewLines(b[skip:]); err == nil {
+			return b[skip : skip+config.Size()]
+		}
+	}
 }
 
 // mappedMemory returns memory as a director has it, outside of Go's heap.

@@ -13,7 +13,7 @@
 // Workers call [Conns] and [Templates] for every packet, from any number of
 // threads. Lookup never blocks, never retries and never writes. Insert and Delete
 // take the lock bit of one bucket for some tens of nanoseconds; a reader never
-// waits for it. None of them allocates or reads a clock: the caller passes
+// waits for it. Stage loads beforehand what a batch of lookups will look at. None of them allocates or reads a clock: the caller passes
 // its time as a [Tick], read once per batch.
 //
 // The Director calls Format or Attach, the directory of servers and the
