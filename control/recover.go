@@ -14,6 +14,9 @@ import (
 func (d *Director) failed(f dataplane.Failure) {
 	p := d.ports[f.Port]
 	queue := int(f.Worker.Queue())
+	if p.sockets[queue] != f.Socket {
+		return // recoverPorts saw it first
+	}
 	delete(p.sockets, queue)
 	p.err = f.Err
 	d.log.Warn("socket lost: other queues go on, this one waits for its interface",
