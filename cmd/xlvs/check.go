@@ -42,8 +42,8 @@ func load(c *cli.Context, path string) (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, warning := range cfg.Warnings() {
-		fmt.Fprintln(c.App.ErrWriter, warning)
+	for _, w := range cfg.Warnings() {
+		fmt.Fprintln(c.App.ErrWriter, "warning:", config.Errors{w}.Error())
 	}
 	return cfg, nil
 }
