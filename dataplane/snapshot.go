@@ -65,7 +65,7 @@ func NewSnapshot(rules *marks.Rules, table *service.Table, capacity int, hops ma
 }
 
 func newVirtual(vs *service.VirtualService) *virtual {
-	v := &virtual{VirtualService: vs, template: affinity.Ticks(vs.Persistence.Timeout)}
+	v := &virtual{VirtualService: vs, template: lasting(vs.Persistence.Timeout)}
 	t := &vs.Timeouts
 	for state, d := range map[affinity.State]time.Duration{
 		affinity.StateSynRecv:         t.SynRecv,
@@ -79,10 +79,14 @@ func newVirtual(vs *service.VirtualService) *virtual {
 		affinity.StateSCTPClosed:      t.SCTPClosed,
 		affinity.StateFragment:        t.Fragment,
 	} {
-		v.timeouts[state] = affinity.Ticks(d)
+		v.timeouts[state] = lasting(d)
 	}
 	return v
 }
+
+// lasting is a timeout in ticks that never ends early: the tick of now may be up to
+// one behind the time.
+func lasting(d time.Duration) affinity.Tick { return affinity.Ticks(d) + 1 }
 
 // lookup finds the server that a table entry names, nil if it is gone.
 func (s *Snapshot) lookup(id service.ID) *server {
