@@ -14,10 +14,17 @@ func BenchmarkSteer(b *testing.B) {
 	for i := range 1000 {
 		services = append(services, Service{Protocol: TCP, Addr: netip.AddrFrom4([4]byte{203, 0, byte(i >> 8), byte(i)}), Port: 80})
 	}
-	conditional := func(n int) (rules []Rule) {
+	fromNetworks := func(n int) (rules []Rule) {
 		for i := range n {
-			source := netip.PrefixFrom(netip.AddrFrom4([4]byte{172, 16, byte(i), 0}), 24)
+			source := netip.PrefixFrom(netip.AddrFrom4([4]byte{172, byte(i >> 8), byte(i), 0}), 24)
 			rules = append(rules, Rule{Sources: []netip.Prefix{source}, Claimed: true})
+		}
+		return rules
+	}
+	fromPorts := func(n int) (rules []Rule) {
+		for i := range n {
+			port := uint16(10000 + i)
+			rules = append(rules, Rule{SourcePorts: []PortRange{{port, port}}, Claimed: true})
 		}
 		return rules
 	}
@@ -37,13 +44,15 @@ func BenchmarkSteer(b *testing.B) {
 		{"claimed=extensions", nil, tcp6.Through(packettest.HopByHop(8), packettest.DestinationOptions(8))},
 		{"claimed=fragment", nil, tcp4.Payload(64).Fragment(40, 999, false)},
 		{"claimed=error", nil, packettest.IPv4(router, vip).Unreachable(reply())},
-		{"conditions=1", conditional(1), packettest.IPv4(client, vip).TCP(1, 22)},
-		{"conditions=32", conditional(32), packettest.IPv4(client, vip).TCP(1, 22)},
-		{"conditions=256", conditional(256), packettest.IPv4(client, vip).TCP(1, 22)},
+		{"networks=1000/foreign", fromNetworks(1000), packettest.IPv4(client, vip).TCP(1, 22)},
+		{"networks=1000/claimed", fromNetworks(1000), packettest.IPv4("172.1.7.9", vip).TCP(1, 22)},
+		{"walk=1", fromPorts(1), packettest.IPv4(client, vip).TCP(1, 22)},
+		{"walk=32", fromPorts(32), packettest.IPv4(client, vip).TCP(1, 22)},
+		{"walk=1000", fromPorts(1000), packettest.IPv4(client, vip).TCP(1, 22)},
 	} {
+		s := steering(b, c.rules, services)
+		frame := c.packet.Frame(b)
 		b.Run(c.name, func(b *testing.B) {
-			s := steering(b, c.rules, services)
-			frame := c.packet.Frame(b)
 			_, perFrame, err := s.objects.XlvsSteer.Benchmark(frame, b.N, b.ResetTimer)
 			if err != nil {
 				b.Fatal(err)

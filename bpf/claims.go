@@ -12,21 +12,30 @@ import (
 
 // claims is rules and services compiled into the tables of steer.c:
 //
-//	entries     destination prefix -> for each protocol, a set of ports and a list of conditions
-//	sets        two bits a port: claimed, unclaimed, or ask the conditions; number 0 claims nothing
+//	entries     destination prefix -> for each protocol, a set of ports and a walk
+//	sets        two bits a port: claimed, unclaimed, or walk; number 0 claims nothing
+//	sources     walk, source prefix -> a list of conditions
 //	conditions  the lists, one after the other
 //
 // The program finds the longest prefix only, so each entry knows of all the
-// rules whose destinations contain it. Equal sets and equal lists are stored once.
+// rules whose destinations contain it, and each list of all those whose sources
+// do. Equal sets, walks and lists are stored once.
 type claims struct {
 	entries    map[netip.Prefix]steerEntry
 	sets       []steerPortSet
+	sources    map[source]steerSpan
 	conditions []steerCondition
+}
+
+// source is a source prefix within a walk.
+type source struct {
+	walk   uint32
+	prefix netip.Prefix
 }
 
 func (c *claims) equal(o *claims) bool {
 	return o != nil && maps.Equal(c.entries, o.entries) && slices.Equal(c.sets, o.sets) &&
-		slices.Equal(c.conditions, o.conditions)
+		maps.Equal(c.sources, o.sources) && slices.Equal(c.conditions, o.conditions)
 }
 
 // compiler is the state of one compilation.
@@ -36,10 +45,11 @@ type compiler struct {
 	// covering holds the numbers of the rules, by destination prefix.
 	covering bart.Table[[]int]
 
-	claims   *claims
-	setIDs   map[string]uint32
-	listIDs  map[string]uint32
-	lastRule int // the rule whose conditions came last, for error messages
+	claims *claims
+	// What is stored already, by content.
+	sets  map[string]uint32
+	walks map[string]uint32
+	lists map[string]steerSpan
 }
 
 // compile checks everything and compiles it. It has no effect on the kernel.
@@ -47,9 +57,14 @@ func compile(rules []Rule, services []Service) (*claims, error) {
 	c := &compiler{
 		rules:    rules,
 		services: map[netip.Addr][]Service{},
-		claims:   &claims{entries: map[netip.Prefix]steerEntry{}, sets: make([]steerPortSet, 1)},
-		setIDs:   map[string]uint32{},
-		listIDs:  map[string]uint32{},
+		claims: &claims{
+			entries: map[netip.Prefix]steerEntry{},
+			sets:    make([]steerPortSet, 1),
+			sources: map[source]steerSpan{},
+		},
+		sets:  map[string]uint32{},
+		walks: map[string]uint32{},
+		lists: map[string]steerSpan{},
 	}
 	prefixes, err := c.collect(rules, services)
 	if err != nil {
@@ -75,9 +90,7 @@ func (c *compiler) collect(rules []Rule, services []Service) ([]netip.Prefix, er
 		}
 		for _, p := range destinations(&rules[i]) {
 			prefixes[p] = struct{}{}
-			c.covering.Modify(p, func(numbers []int, _ bool) ([]int, bool) {
-				return append(numbers, i), false
-			})
+			add(&c.covering, p, i)
 		}
 	}
 	for i := range services {
@@ -113,20 +126,18 @@ func masked(prefixes []netip.Prefix) []netip.Prefix {
 
 // entry compiles what applies to the addresses whose longest prefix is p.
 func (c *compiler) entry(p netip.Prefix) error {
-	var numbers []int
-	for _, n := range c.covering.Supernets(p) {
-		numbers = append(numbers, n...)
-	}
-	slices.Sort(numbers)
-	numbers = slices.Compact(numbers)
-
+	numbers := covers(&c.covering, p)
 	var services []Service
 	if p.IsSingleIP() {
 		services = c.services[p.Addr()]
 	}
+	any := anyIPv6
+	if p.Addr().Is4() {
+		any = anyIPv4
+	}
 	var entry steerEntry
 	for i := range entry.Protocol {
-		view := c.view(p.Addr().Is4(), Protocols(1<<i), numbers, services)
+		view := c.view(any, Protocols(1<<i), numbers, services)
 		claim, err := c.claim(&view)
 		if err != nil {
 			return err
@@ -137,16 +148,28 @@ func (c *compiler) entry(p netip.Prefix) error {
 	return nil
 }
 
-// claim stores a view's set of ports and its conditions.
+// covers returns the numbers that a table has for a prefix and all that contain it, in order.
+func covers(t *bart.Table[[]int], p netip.Prefix) (numbers []int) {
+	for _, n := range t.Supernets(p) {
+		numbers = append(numbers, n...)
+	}
+	slices.Sort(numbers)
+	return slices.Compact(numbers)
+}
+
+// add adds a number to a prefix of a table.
+func add(t *bart.Table[[]int], p netip.Prefix, number int) {
+	t.Modify(p, func(numbers []int, _ bool) ([]int, bool) { return append(numbers, number), false })
+}
+
+// claim stores a view's set of ports and its walk.
 func (c *compiler) claim(v *view) (steerClaim, error) {
-	segments := v.segments()
-	set, err := c.set(segments)
+	set, err := c.set(v.segments())
 	if err != nil {
 		return steerClaim{}, err
 	}
-	claim := steerClaim{Ports: set}
-	claim.First, claim.Count, err = c.list(v)
-	return claim, err
+	walk, err := c.walk(v)
+	return steerClaim{Ports: set, Walk: walk}, err
 }
 
 // set returns the number of a set of ports.
@@ -160,14 +183,14 @@ func (c *compiler) set(segments []segment) (uint32, error) {
 	if any == 0 {
 		return 0, nil
 	}
-	if id, ok := c.setIDs[string(key)]; ok {
+	if id, ok := c.sets[string(key)]; ok {
 		return id, nil
 	}
 	id := uint32(len(c.claims.sets))
 	if id > MaxPortSets {
 		return 0, fmt.Errorf("more than %d different sets of ports, over all destinations and protocols", MaxPortSets)
 	}
-	c.setIDs[string(key)] = id
+	c.sets[string(key)] = id
 	c.claims.sets = append(c.claims.sets, fill(segments))
 	return id, nil
 }
@@ -183,49 +206,6 @@ func fill(segments []segment) (set steerPortSet) {
 		for port := s.first; port < end && s.state != 0; port++ {
 			set.Word[port/perWord] |= uint32(s.state) << (port % perWord * 2)
 		}
-	}
-	return set
-}
-
-// list stores the conditions of the rules that a walk needs.
-func (c *compiler) list(v *view) (first, count uint32, err error) {
-	var list []steerCondition
-	for i, r := range v.rules {
-		if !v.walked[i] {
-			continue
-		}
-		if n := len(list) + r.combinations(); n > MaxWalk {
-			return 0, 0, fmt.Errorf("mark rule %d brings the conditions to walk to %d: at most %d; "+
-				"name destinations, or fewer combinations of sources, ports, interfaces and VLANs", r.number+1, n, MaxWalk)
-		}
-		list = r.appendConditions(list)
-	}
-	if len(list) == 0 {
-		return 0, 0, nil
-	}
-	key, err := binary.Append(nil, binary.NativeEndian, list)
-	if err != nil {
-		return 0, 0, fmt.Errorf("conditions: %w", err)
-	}
-	id, ok := c.listIDs[string(key)]
-	if !ok {
-		id = uint32(len(c.claims.conditions))
-		if n := len(c.claims.conditions) + len(list); n > MaxConditions {
-			return 0, 0, fmt.Errorf("more than %d conditions, over all destinations and protocols", MaxConditions)
-		}
-		c.listIDs[string(key)] = id
-		c.claims.conditions = append(c.claims.conditions, list...)
-	}
-	return id, uint32(len(list)), nil
-}
-
-// dscpBits is the set of code points as the program has it.
-func dscpBits(dscps []uint8) (set uint64) {
-	for _, d := range dscps {
-		set |= 1 << d
-	}
-	if set == 0 {
-		return ^uint64(0)
 	}
 	return set
 }

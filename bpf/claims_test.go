@@ -1,7 +1,6 @@
 package bpf
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -273,24 +272,25 @@ func TestFamiliesApart(t *testing.T) {
 func TestLongestWalk(t *testing.T) {
 	var rules []Rule
 	for i := range MaxWalk {
-		addr := netip.AddrFrom4([4]byte{192, 0, byte(i >> 8), byte(i)})
-		rules = append(rules, Rule{Sources: []netip.Prefix{netip.PrefixFrom(addr, 32)}, Claimed: i == MaxWalk-1})
+		port := uint16(i)
+		rules = append(rules, Rule{SourcePorts: []PortRange{{port, port}}, Claimed: i == MaxWalk-1})
 	}
 	s := steering(t, rules, nil)
-	last := MaxWalk - 1
-	src := fmt.Sprintf("192.0.%d.%d", last>>8, last&0xff)
-	if got := reasonOf(t, s, packettest.IPv4(src, vip).TCP(1, 80).Frame(t)); got != ClaimedFlow {
+	if got := reasonOf(t, s, packettest.IPv4(client, vip).TCP(MaxWalk-1, 80).Frame(t)); got != ClaimedFlow {
 		t.Errorf("last rule: %s", got)
 	}
-	if got := reasonOf(t, s, packettest.IPv4("192.0.0.0", vip).TCP(1, 80).Frame(t)); got != Unclaimed {
+	if got := reasonOf(t, s, packettest.IPv4(client, vip).TCP(0, 80).Frame(t)); got != Unclaimed {
 		t.Errorf("first rule: %s", got)
+	}
+	if got := reasonOf(t, s, packettest.IPv4(client, vip).TCP(MaxWalk, 80).Frame(t)); got != Unclaimed {
+		t.Errorf("no rule: %s", got)
 	}
 }
 
 func TestRefused(t *testing.T) {
 	manySources := func(n int) (list []netip.Prefix) {
 		for i := range n {
-			list = append(list, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 32))
+			list = append(list, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 32))
 		}
 		return list
 	}
@@ -315,7 +315,8 @@ func TestRefused(t *testing.T) {
 		"two protocols":   {services: []Service{{Protocol: TCP | UDP, Addr: netip.MustParseAddr(vip)}}, want: "service 1: protocol"},
 		"no address":      {services: []Service{{Protocol: TCP}}, want: "address"},
 		"ftp on 80":       {services: []Service{{Protocol: TCP, Addr: netip.MustParseAddr(vip), Port: 80, FTP: true}}, want: "FTP"},
-		"long walk":       {rules: []Rule{{Sources: manySources(MaxWalk + 1), Claimed: true}}, want: "conditions to walk"},
+		"long walk":       {rules: []Rule{{SourcePorts: manyPorts(MaxWalk + 1), Claimed: true}}, want: "conditions to walk"},
+		"many sources":    {rules: []Rule{{Sources: manySources(MaxSources + 1), Claimed: true}}, want: "source prefixes"},
 		"many conditions": {rules: manyWalks(MaxConditions/MaxWalk + 1), want: "conditions, over all"},
 		"many prefixes":   {services: manyServices(MaxPrefixes+1, func(int) uint16 { return 80 }), want: "destination prefixes"},
 		"many sets":       {services: manyServices(MaxPortSets+1, func(i int) uint16 { return uint16(i) + 1 }), want: "sets of ports"},
@@ -329,14 +330,21 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// manyWalks is n rules of other destinations, each with the longest walk.
+// manyPorts is n source ports.
+func manyPorts(n int) (list []PortRange) {
+	for i := range n {
+		list = append(list, PortRange{uint16(i), uint16(i)})
+	}
+	return list
+}
+
+// manyWalks is n rules of other destinations and VLANs, each with the longest walk.
 func manyWalks(n int) (rules []Rule) {
 	for i := range n {
-		r := Rule{Destinations: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), 32)}, Protocols: TCP, Claimed: true}
-		for j := range MaxWalk {
-			r.Sources = append(r.Sources, netip.PrefixFrom(netip.AddrFrom4([4]byte{11, byte(i), byte(j >> 8), byte(j)}), 32))
-		}
-		rules = append(rules, r)
+		rules = append(rules, Rule{
+			Destinations: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), 32)},
+			VLANs:        []uint16{uint16(i)}, SourcePorts: manyPorts(MaxWalk), Claimed: true,
+		})
 	}
 	return rules
 }
@@ -362,9 +370,10 @@ func TestCompileShares(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Nothing, port 80 claimed with the rest conditional, all conditional.
-	if len(c.sets) != 3 || len(c.conditions) != 1 {
-		t.Errorf("%d sets, %d conditions", len(c.sets), len(c.conditions))
+	// Nothing, port 80 claimed with the rest conditional, all conditional; the
+	// rule's network and any source.
+	if len(c.sets) != 3 || len(c.conditions) != 1 || len(c.sources) != 2 {
+		t.Errorf("%d sets, %d conditions, %d sources", len(c.sets), len(c.conditions), len(c.sources))
 	}
 }
 

@@ -22,7 +22,7 @@
 // change.
 //
 //	PinDir/                 locked (flock) by the director that has it open
-//	  sockets interfaces settings counters prefixes ports conditions
+//	  sockets interfaces settings counters prefixes ports sources conditions
 //	  link-IFINDEX          one bpf_link an interface
 //	  tables                the workers' tables, see OpenTables
 //

@@ -28,7 +28,7 @@ const (
 // mapPins are the names of the pinned maps.
 var mapPins = []string{
 	steerMapConditions, steerMapCounters, steerMapInterfaces, steerMapPorts,
-	steerMapPrefixes, steerMapSettings, steerMapSockets,
+	steerMapPrefixes, steerMapSettings, steerMapSockets, steerMapSources,
 }
 
 // pinDir is a directory of bpffs, locked by its descriptor: bpffs has no

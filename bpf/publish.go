@@ -12,7 +12,7 @@ import (
 // publish writes c beside what is in force and puts it in force by one write.
 //
 //	prefixes[0] -> entries, each with the generation g
-//	ports[g], conditions[g]
+//	ports[g], sources[g], conditions[g]
 //
 // The other generation's slots are nobody's while g is in force: a write to a
 // map of maps returns after the last frame that saw the old one is done
@@ -25,10 +25,8 @@ func (s *Steering) publish(c *claims) error {
 	}); err != nil {
 		return err
 	}
-	if len(c.conditions) > 0 { // else no entry refers to any, and a write is slow, as it waits
-		if err := putInner(s.objects.Conditions, next, s.inner.conditions, len(c.conditions), func(m *ebpf.Map) error {
-			return putAll(m, c.conditions)
-		}); err != nil {
+	if len(c.sources) > 0 { // else no entry refers to any, and a write is slow, as it waits
+		if err := s.publishWalks(c, next); err != nil {
 			return err
 		}
 	}
@@ -41,8 +39,25 @@ func (s *Steering) publish(c *claims) error {
 	return nil
 }
 
+// publishWalks is publish for sources and conditions.
+func (s *Steering) publishWalks(c *claims, next uint32) error {
+	if err := putInner(s.objects.Conditions, next, s.inner.conditions, len(c.conditions), func(m *ebpf.Map) error {
+		return putAll(m, c.conditions)
+	}); err != nil {
+		return err
+	}
+	return putInner(s.objects.Sources, next, s.inner.sources, len(c.sources), func(m *ebpf.Map) error {
+		for from, span := range c.sources {
+			if err := m.Put(prefixKey(from.walk, from.prefix), &span); err != nil {
+				return fmt.Errorf("%s: %w", from.prefix, err)
+			}
+		}
+		return nil
+	})
+}
+
 // innerSpecs are the maps inside the maps of maps, to be sized.
-type innerSpecs struct{ entries, ports, conditions *ebpf.MapSpec }
+type innerSpecs struct{ entries, ports, sources, conditions *ebpf.MapSpec }
 
 // innerSpec takes the inner map of one of the program's maps of maps.
 func innerSpec(spec *ebpf.CollectionSpec, name string) *ebpf.MapSpec {
@@ -82,26 +97,30 @@ func putAll[T any](m *ebpf.Map, values []T) error {
 func putEntries(m *ebpf.Map, entries map[netip.Prefix]steerEntry, generation uint32) error {
 	for p, e := range entries {
 		e.Generation = generation
-		if err := m.Put(prefixKey(p), &e); err != nil {
+		space := uint32(6)
+		if p.Addr().Is4() {
+			space = 4
+		}
+		if err := m.Put(prefixKey(space, p), &e); err != nil {
 			return fmt.Errorf("%s: %w", p, err)
 		}
 	}
 	return nil
 }
 
-// prefixKey is a prefix as the program looks it up: the family, then the address.
-func prefixKey(p netip.Prefix) *steerPrefix {
-	const familyBits = 32
-	family := [4]byte{3: 6}
-	if p.Addr().Is4() {
-		family[3] = 4
+// prefixKey is a prefix as the program looks it up, within a space.
+func prefixKey(space uint32, p netip.Prefix) *steerPrefix {
+	const spaceBits = 32
+	return &steerPrefix{Length: uint32(spaceBits + p.Bits()), Space: space, Addr: words(p.Addr())}
+}
+
+// words are an address's, in network byte order; an IPv4 address has one.
+func words(a netip.Addr) (w [4]uint32) {
+	b := a.AsSlice()
+	for i := range len(b) / 4 {
+		w[i] = binary.NativeEndian.Uint32(b[4*i:])
 	}
-	addr, _ := words(p)
-	return &steerPrefix{
-		Length: uint32(familyBits + p.Bits()),
-		Family: binary.NativeEndian.Uint32(family[:]),
-		Addr:   addr,
-	}
+	return w
 }
 
 // activeGeneration asks the entries in force for their generation. The entries

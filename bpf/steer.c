@@ -11,12 +11,12 @@
  *
  *	parse -> struct flow -> prefixes[destination] -> ports[port] -> claimed, unclaimed
  *	                                                     |
- *	                                                     +-> conditions, in order
+ *	                                                     +-> sources[source] -> conditions, in order
  *
- * Package bpf compiles the rules into the three tables, so that the longest
+ * Package bpf compiles the rules into the four tables, so that the longest
  * prefix alone knows everything that applies to its addresses; see claims.go.
  * prefixes is replaced as a whole, by one write, and names the generation of
- * the other two: a frame sees all of one configuration or all of the next.
+ * the others: a frame sees all of one configuration or all of the next.
  */
 #include "kernel.h"
 #include <bpf/bpf_endian.h>
@@ -52,20 +52,20 @@ enum port_state {
 
 enum protocol { TCP, UDP, SCTP, PROTOCOLS };
 
+/* An address, or a prefix, within a space: of a family's destinations, or of a walk's sources. */
 struct prefix {
-	__u32 length;    /* in bits, family included */
-	__be32 family;   /* 4 or 6 */
-	__be32 addr[4];  /* IPv4: the first word */
+	__u32 length;   /* in bits, those of space included */
+	__u32 space;    /* destinations: 4 or 6; sources: the number of the walk */
+	__be32 addr[4]; /* IPv4: the first word */
 };
-#define FAMILY_BITS 32
+#define SPACE_BITS 32
 
 /* What is claimed of the addresses of one prefix. */
 struct entry {
-	__u32 generation; /* of ports and conditions: 0 or 1 */
+	__u32 generation; /* of ports, sources and conditions: 0 or 1 */
 	struct claim {
 		__u32 ports; /* index into ports; 0 claims nothing */
-		__u32 first; /* index into conditions */
-		__u32 count;
+		__u32 walk;  /* space in sources, for ports that are conditional */
 	} protocol[PROTOCOLS];
 };
 
@@ -74,12 +74,16 @@ struct port_set {
 	__u32 word[65536 / PORTS_PER_WORD];
 };
 
-/* One condition: what a rule asks beyond protocol and destination address. A cache line. */
+/* The conditions that may hold for the sources of one prefix, in order. */
+struct span {
+	__u32 first, count; /* in conditions */
+};
+
+/* What a rule asks beyond protocol and addresses. Half a cache line. */
 struct condition {
-	__be32 source[4], mask[4];
 	__u64 dscps; /* bit n: code point n */
-	__u16 port_low, port_high;     /* destination, host order */
-	__u16 source_low, source_high; /* source, host order */
+	__u16 port_low, port_high; /* destination; host order */
+	__u16 source_low, source_high;
 	__u32 interface[2];
 	__u16 vlan[2];
 	__u32 flags;
@@ -108,6 +112,7 @@ FOR_GO(enum, setting);
 FOR_GO(struct, prefix);
 FOR_GO(struct, entry);
 FOR_GO(struct, port_set);
+FOR_GO(struct, span);
 FOR_GO(struct, condition);
 
 struct trie {
@@ -116,6 +121,14 @@ struct trie {
 	__uint(max_entries, 1);
 	__uint(key_size, sizeof(struct prefix));
 	__uint(value_size, sizeof(struct entry));
+};
+
+struct source_trie {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(struct prefix));
+	__uint(value_size, sizeof(struct span));
 };
 
 struct port_sets {
@@ -147,6 +160,13 @@ struct {
 	__type(key, __u32);
 	__array(values, struct port_sets);
 } ports SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__array(values, struct source_trie);
+} sources SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
@@ -202,8 +222,7 @@ struct frame {
 
 /* What is looked up: client -> virtual address. */
 struct flow {
-	struct prefix destination;
-	__be32 source[4];
+	struct prefix source, destination;
 	__u32 port, source_port; /* host order */
 	__u32 interface;
 	__u16 vlan;
@@ -496,7 +515,7 @@ static __always_inline enum reason parse_quote(struct xdp_md *ctx, struct frame 
 
 	f->at += ICMP_HEADER;
 	f->left -= ICMP_HEADER;
-	reason = parse_ip(ctx, f, from, flow->source, 1);
+	reason = parse_ip(ctx, f, from, flow->source.addr, 1);
 	if (reason != GO_ON)
 		return reason;
 	if (f->later || !transport_min(f->next))
@@ -517,11 +536,11 @@ static __always_inline enum reason parse(struct xdp_md *ctx, struct frame *f, st
 
 	if (reason != GO_ON)
 		return reason;
-	reason = parse_ip(ctx, f, flow->source, flow->destination.addr, 0);
+	reason = parse_ip(ctx, f, flow->source.addr, flow->destination.addr, 0);
 	if (reason != GO_ON)
 		return reason;
-	flow->destination.family = bpf_htonl(f->family);
-	flow->destination.length = f->family == 4 ? FAMILY_BITS + 32 : FAMILY_BITS + 128;
+	flow->destination.space = f->family;
+	flow->destination.length = flow->source.length = f->family == 4 ? SPACE_BITS + 32 : SPACE_BITS + 128;
 	flow->vlan = f->vlan;
 	flow->dscp = f->dscp;
 	min = transport_min(f->next);
@@ -569,26 +588,44 @@ static long step(__u32 i, struct walk *walk)
 	const struct flow *flow = walk->flow;
 	__u32 index = walk->first + i;
 	const struct condition *c = bpf_map_lookup_elem(walk->conditions, &index);
-	__be32 differ;
 
 	if (!c)
 		return 1;
-	differ = ((flow->source[0] ^ c->source[0]) & c->mask[0]) | ((flow->source[1] ^ c->source[1]) & c->mask[1]) |
-		 ((flow->source[2] ^ c->source[2]) & c->mask[2]) | ((flow->source[3] ^ c->source[3]) & c->mask[3]);
-	if (differ || flow->port < c->port_low || flow->port > c->port_high || flow->source_port < c->source_low ||
+	if (flow->port < c->port_low || flow->port > c->port_high || flow->source_port < c->source_low ||
 	    flow->source_port > c->source_high || !path_matches(c, flow))
 		return 0;
 	walk->claimed |= c->flags & CONDITION_CLAIMS;
 	return 1;
 }
 
+/*
+ * The walk over the rules that ask for more than protocol and destination. The
+ * longest prefix of the source knows all those that its addresses may match.
+ */
+static __always_inline __u32 walk_claims(struct flow *flow, __u32 generation, __u32 number, __u32 claimed)
+{
+	void *trie = bpf_map_lookup_elem(&sources, &generation);
+	struct walk walk = {.flow = flow, .claimed = claimed};
+	struct span *span;
+
+	if (!trie)
+		return claimed;
+	flow->source.space = number;
+	span = bpf_map_lookup_elem(trie, &flow->source);
+	walk.conditions = bpf_map_lookup_elem(&conditions, &generation);
+	if (!span || !walk.conditions)
+		return claimed;
+	walk.first = span->first;
+	bpf_loop(span->count, step, &walk, 0);
+	return walk.claimed;
+}
+
 /* Whether the port of the flow is claimed, by one protocol's claim on its destination. */
-static __always_inline int port_claimed(const struct flow *flow, const struct entry *entry, const struct claim *claim)
+static __always_inline __u32 port_claimed(struct flow *flow, const struct entry *entry, const struct claim *claim)
 {
 	__u32 generation = entry->generation, index = claim->ports, state;
 	void *sets = bpf_map_lookup_elem(&ports, &generation);
 	struct port_set *set;
-	struct walk walk;
 
 	if (!sets)
 		return 0;
@@ -598,18 +635,11 @@ static __always_inline int port_claimed(const struct flow *flow, const struct en
 	state = set->word[(flow->port & 0xffff) / PORTS_PER_WORD] >> (flow->port % PORTS_PER_WORD * 2);
 	if (!(state & PORT_CONDITIONAL))
 		return state & PORT_CLAIMED;
-
-	walk.flow = flow;
-	walk.first = claim->first;
-	walk.claimed = state & PORT_CLAIMED; /* what holds if no rule claims: the address service */
-	walk.conditions = bpf_map_lookup_elem(&conditions, &generation);
-	if (!walk.conditions)
-		return 0;
-	bpf_loop(claim->count, step, &walk, 0);
-	return walk.claimed & 1;
+	/* If no rule claims it, the services by address do or do not. */
+	return walk_claims(flow, generation, claim->walk, state & PORT_CLAIMED);
 }
 
-static __always_inline enum reason claim(const struct frame *f, const struct flow *flow)
+static __always_inline enum reason claim(const struct frame *f, struct flow *flow)
 {
 	__u32 zero = 0;
 	void *trie = bpf_map_lookup_elem(&prefixes, &zero);

@@ -16,14 +16,11 @@ import (
 type steerClaim struct {
 	_     structs.HostLayout
 	Ports uint32
-	First uint32
-	Count uint32
+	Walk  uint32
 }
 
 type steerCondition struct {
 	_          structs.HostLayout
-	Source     [4]uint32
-	Mask       [4]uint32
 	Dscps      uint64
 	PortLow    uint16
 	PortHigh   uint16
@@ -64,7 +61,7 @@ const (
 type steerPrefix struct {
 	_      structs.HostLayout
 	Length uint32
-	Family uint32
+	Space  uint32
 	Addr   [4]uint32
 }
 
@@ -93,6 +90,12 @@ const (
 	steerSettingSETTINGS steerSetting = 2
 )
 
+type steerSpan struct {
+	_     structs.HostLayout
+	First uint32
+	Count uint32
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -104,6 +107,7 @@ const (
 	steerMapPrefixes   = "prefixes"
 	steerMapSettings   = "settings"
 	steerMapSockets    = "sockets"
+	steerMapSources    = "sources"
 	steerProgXlvsSteer = "xlvs_steer"
 )
 
@@ -163,6 +167,7 @@ type steerMapSpecs struct {
 	Prefixes   *ebpf.MapSpec `ebpf:"prefixes"`
 	Settings   *ebpf.MapSpec `ebpf:"settings"`
 	Sockets    *ebpf.MapSpec `ebpf:"sockets"`
+	Sources    *ebpf.MapSpec `ebpf:"sources"`
 }
 
 // steerVariableSpecs contains global variables before they are loaded into the kernel.
@@ -198,6 +203,7 @@ type steerMaps struct {
 	Prefixes   *ebpf.Map `ebpf:"prefixes"`
 	Settings   *ebpf.Map `ebpf:"settings"`
 	Sockets    *ebpf.Map `ebpf:"sockets"`
+	Sources    *ebpf.Map `ebpf:"sources"`
 }
 
 func (m *steerMaps) Close() error {
@@ -209,6 +215,7 @@ func (m *steerMaps) Close() error {
 		m.Prefixes,
 		m.Settings,
 		m.Sockets,
+		m.Sources,
 	)
 }
 

@@ -85,6 +85,7 @@ func (s *Steering) load() error {
 	s.inner = innerSpecs{
 		entries:    innerSpec(spec, steerMapPrefixes),
 		ports:      innerSpec(spec, steerMapPorts),
+		sources:    innerSpec(spec, steerMapSources),
 		conditions: innerSpec(spec, steerMapConditions),
 	}
 	var options ebpf.CollectionOptions
@@ -156,6 +157,12 @@ func (s *Steering) Update(rules []Rule, services []Service) error {
 		return fmt.Errorf("write rules: %w", err)
 	}
 	return nil
+}
+
+// Check reports what Update would refuse, without changing anything.
+func Check(rules []Rule, services []Service) error {
+	_, err := compile(rules, services)
+	return err
 }
 
 // SetFallback changes what becomes of claimed frames that have no socket.

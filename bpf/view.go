@@ -1,7 +1,6 @@
 package bpf
 
 import (
-	"encoding/binary"
 	"net/netip"
 	"slices"
 )
@@ -11,7 +10,8 @@ import (
 type view struct {
 	rules    []seenRule
 	services []Service
-	walked   []bool // which rules some conditional port needs; set by segments
+	walked   []bool       // which rules some conditional port needs; set by segments
+	any      netip.Prefix // of its family
 }
 
 // seenRule is a rule as one family sees it: empty lists become what they mean.
@@ -30,14 +30,14 @@ type segment struct {
 }
 
 // view picks the rules that may match a packet of the family and protocol.
-func (c *compiler) view(is4 bool, protocol Protocols, numbers []int, services []Service) view {
-	var v view
+func (c *compiler) view(any netip.Prefix, protocol Protocols, numbers []int, services []Service) view {
+	v := view{any: any}
 	for _, n := range numbers {
 		r := &c.rules[n]
 		if r.Protocols.orAll()&protocol == 0 {
 			continue
 		}
-		if s, ok := see(r, is4); ok {
+		if s, ok := see(r, any); ok {
 			s.number = n
 			v.rules = append(v.rules, s)
 		}
@@ -52,18 +52,18 @@ func (c *compiler) view(is4 bool, protocol Protocols, numbers []int, services []
 }
 
 // see returns the rule as a family sees it; not at all if its sources are of the other.
-func see(r *Rule, is4 bool) (seenRule, bool) {
+func see(r *Rule, any netip.Prefix) (seenRule, bool) {
 	s := seenRule{Rule: r, ports: r.DestinationPorts, fromPorts: r.SourcePorts}
 	for _, p := range masked(r.Sources) {
-		if p.Addr().Is4() == is4 {
+		if p.Addr().Is4() == any.Addr().Is4() {
 			s.sources = append(s.sources, p)
 		}
 	}
 	if len(r.Sources) > 0 && len(s.sources) == 0 {
 		return s, false
 	}
-	if slices.ContainsFunc(s.sources, func(p netip.Prefix) bool { return p.Bits() == 0 }) {
-		s.sources = nil
+	if len(s.sources) == 0 || slices.ContainsFunc(s.sources, func(p netip.Prefix) bool { return p.Bits() == 0 }) {
+		s.sources = []netip.Prefix{any}
 	}
 	if len(s.ports) == 0 {
 		s.ports = []PortRange{allPorts}
@@ -71,10 +71,7 @@ func see(r *Rule, is4 bool) (seenRule, bool) {
 	if slices.Contains(s.fromPorts, allPorts) {
 		s.fromPorts = nil
 	}
-	s.conditional = len(s.sources)+len(s.fromPorts)+len(r.Interfaces)+len(r.VLANs)+len(r.DSCPs) > 0
-	if len(s.sources) == 0 {
-		s.sources = []netip.Prefix{anyIPv6} // no bit of it is compared
-	}
+	s.conditional = s.sources[0] != any || len(s.fromPorts)+len(r.Interfaces)+len(r.VLANs)+len(r.DSCPs) > 0
 	if len(s.fromPorts) == 0 {
 		s.fromPorts = []PortRange{allPorts}
 	}
@@ -157,77 +154,4 @@ func (v *view) state(port uint16) steerPortState {
 		return steerPortStatePORT_CONDITIONAL | steerPortStatePORT_CLAIMED
 	}
 	return steerPortStatePORT_CONDITIONAL
-}
-
-// A condition has room for so many interfaces and VLANs.
-const perCondition = 2
-
-// combinations is how many conditions the rule becomes.
-func (s *seenRule) combinations() int {
-	pairs := func(n int) int { return max((n+perCondition-1)/perCondition, 1) }
-	return len(s.sources) * len(s.fromPorts) * len(s.ports) * pairs(len(s.Interfaces)) * pairs(len(s.VLANs))
-}
-
-// appendConditions appends the rule as conditions, each of them the rule for one combination.
-func (s *seenRule) appendConditions(list []steerCondition) []steerCondition {
-	base := steerCondition{Dscps: dscpBits(s.DSCPs)}
-	if s.Claimed {
-		base.Flags |= uint32(steerConditionFlagsCONDITION_CLAIMS)
-	}
-	if len(s.DSCPs) == 0 {
-		base.Flags |= uint32(steerConditionFlagsCONDITION_ANY_DSCP)
-	}
-	for _, path := range s.paths(base) {
-		for _, source := range s.sources {
-			path.Source, path.Mask = words(source)
-			for _, from := range s.fromPorts {
-				path.SourceLow, path.SourceHigh = from.First, from.Last
-				for _, ports := range s.ports {
-					path.PortLow, path.PortHigh = ports.First, ports.Last
-					list = append(list, path)
-				}
-			}
-		}
-	}
-	return list
-}
-
-// paths returns base for every pair of the rule's interfaces and every pair of its VLANs.
-func (s *seenRule) paths(base steerCondition) []steerCondition {
-	byInterface := []steerCondition{}
-	for pair := range slices.Chunk(s.Interfaces, perCondition) {
-		c := base
-		c.Interface = [perCondition]uint32{uint32(pair[0]), uint32(pair[len(pair)-1])}
-		byInterface = append(byInterface, c)
-	}
-	if len(s.Interfaces) == 0 {
-		base.Flags |= uint32(steerConditionFlagsCONDITION_ANY_INTERFACE)
-		byInterface = append(byInterface, base)
-	}
-	list := []steerCondition{}
-	for _, c := range byInterface {
-		if len(s.VLANs) == 0 {
-			c.Flags |= uint32(steerConditionFlagsCONDITION_ANY_VLAN)
-			list = append(list, c)
-		}
-		for pair := range slices.Chunk(s.VLANs, perCondition) {
-			c.Vlan = [perCondition]uint16{pair[0], pair[len(pair)-1]}
-			list = append(list, c)
-		}
-	}
-	return list
-}
-
-// words returns a prefix's address and mask as the program compares them: words
-// in network byte order, an IPv4 address in the first.
-func words(p netip.Prefix) (addr, mask [4]uint32) {
-	a := p.Addr().AsSlice()
-	for i := range len(a) / 4 {
-		addr[i] = binary.NativeEndian.Uint32(a[4*i:])
-		ones := min(max(p.Bits()-32*i, 0), 32)
-		var m [4]byte
-		binary.BigEndian.PutUint32(m[:], ^uint32(0)<<(32-ones))
-		mask[i] = binary.NativeEndian.Uint32(m[:])
-	}
-	return addr, mask
 }
