@@ -53,17 +53,20 @@ type Director struct {
 	steering *bpf.Steering
 	// removeSteering detaches and unpins, once.
 	removeSteering func() error
-	memory         *bpf.TableMemory
-	tables         *affinity.Tables
-	plane          *dataplane.Plane
-	ports          []*port
-	workers        []*dataplane.Worker
-	failures       chan dataplane.Failure
-	neigh          *neigh.Table
-	vips           *addresses
-	socket         *socketServer
-	rates          map[service.ID]*estimator
-	bases          map[service.ID]Traffic // what the number's former servers had
+	// ready tells that the start is over: before, what a killed run left is not
+	// this one's to take away.
+	ready    bool
+	memory   *bpf.TableMemory
+	tables   *affinity.Tables
+	plane    *dataplane.Plane
+	ports    []*port
+	workers  []*dataplane.Worker
+	failures chan dataplane.Failure
+	neigh    *neigh.Table
+	vips     *addresses
+	socket   *socketServer
+	rates    map[service.ID]*estimator
+	bases    map[service.ID]Traffic // what the number's former servers had
 	// generation counts the snapshots.
 	generation uint64
 	undo       []func() error // what to take back at the end, last first
@@ -84,6 +87,7 @@ func Run(ctx context.Context, options Options) (err error) {
 	if err := d.start(); err != nil {
 		return err
 	}
+	d.ready = true
 	d.notifyReady()
 	d.log.Info("ready", "services", len(d.policy.services.All()), "workers", len(d.workers))
 	d.loop(ctx)
@@ -145,9 +149,15 @@ func (d *Director) openSteering() error {
 		return err
 	}
 	d.steering = steering
-	d.removeSteering = sync.OnceValue(steering.Remove)
+	left, err := steering.Attached()
+	d.removeSteering = sync.OnceValue(func() error {
+		if len(left) > 0 && !d.ready {
+			return steering.Close()
+		}
+		return steering.Remove()
+	})
 	d.onStop(d.removeSteering)
-	return nil
+	return err
 }
 
 func fallback(f config.Fallback) bpf.Fallback {
@@ -177,15 +187,18 @@ func (d *Director) openTables() error {
 		return err
 	}
 	d.memory = memory
-	d.onStop(memory.Remove)
+	d.onStop(func() error {
+		if memory.Existed() && !d.ready {
+			return memory.Close()
+		}
+		return memory.Remove()
+	})
 	if memory.Existed() {
 		d.tables, err = affinity.Attach(memory.Bytes(), geometry)
 	} else {
 		d.tables, err = affinity.Format(memory.Bytes(), geometry)
 	}
 	if err != nil {
-		// What a former run left is not ours to remove: keep it for one that can read it.
-		d.undo[len(d.undo)-1] = memory.Close
 		return fmt.Errorf("%w; to start without the connections and templates in %s/tables use --fresh-tables", err, pin)
 	}
 	if memory.Existed() {

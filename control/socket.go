@@ -77,6 +77,10 @@ func (s *socketServer) close() error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = s.server.Close()
 	}
+	// A server that has not served yet does not know its listener.
+	if closed := s.listener.Close(); !errors.Is(closed, net.ErrClosed) {
+		err = errors.Join(err, closed)
+	}
 	return err
 }
 
