@@ -30,6 +30,9 @@ type SocketConfig struct {
 	// 512 and TX. Kernels without the option send 32.
 	TXBudget uint32
 
+	// BusyPoll is opt-in; the zero value leaves the queue to interrupts.
+	BusyPoll BusyPoll
+
 	// BindTimeout is how long Open tries again when the queue is taken: a queue is
 	// not free at once when its socket was closed or its process killed. 0 tries once.
 	BindTimeout time.Duration
@@ -72,6 +75,9 @@ func (c *SocketConfig) validate() error {
 	if c.Completion < c.TX {
 		return fmt.Errorf("completion ring of %d is smaller than the TX ring of %d", c.Completion, c.TX)
 	}
+	if err := c.BusyPoll.validate(); err != nil {
+		return err
+	}
 	if c.TX >= defaultTXBudget && (c.TXBudget < defaultTXBudget || c.TXBudget > c.TX) {
 		return fmt.Errorf("transmit budget %d: want %d to %d", c.TXBudget, defaultTXBudget, c.TX)
 	}
@@ -87,6 +93,7 @@ const (
 	stepSocket  = "socket"
 	stepUMEM    = "register UMEM"
 	stepOffsets = "ring offsets"
+	stepBusy    = "busy polling"
 	stepBind    = "bind"
 	stepOptions = "read mode back"
 	stepProbe   = "first transmission"
@@ -237,6 +244,11 @@ func (s *Socket) setup(want Mode, sharedFD int) (err error) {
 		return fail(step, err)
 	}
 	s.tuneTX()
+	if s.config.BusyPoll.on() {
+		if err := s.SetBusyPoll(s.config.BusyPoll); err != nil {
+			return fail(stepBusy, err)
+		}
+	}
 	s.refill() // before bind: some drivers never recover from an empty fill ring
 	flags := uint16(unix.XDP_USE_NEED_WAKEUP | unix.XDP_COPY)
 	switch {

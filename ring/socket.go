@@ -28,8 +28,9 @@ type Socket struct {
 	completion  abi.Consumer[uint64]
 	rx          abi.Consumer[Desc]
 	tx          abi.Producer[Desc]
-	reception   uint32    // frames lent to the kernel for reception, at most config.Fill
-	inFlight    uint32    // frames lent to the kernel for transmission
+	reception   uint32 // frames lent to the kernel for reception, at most config.Fill
+	inFlight    uint32 // frames lent to the kernel for transmission
+	busyPoll    BusyPoll
 	down        error     // the last error: sticky if dead
 	dead        bool      // nothing more is asked of the kernel but to close
 	stalled     time.Time // since when the kernel takes nothing off the TX ring; zero if it does

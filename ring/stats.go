@@ -15,7 +15,7 @@ func (c *counter) load() uint64 { return c.v.Load() }
 type counters struct {
 	received, transmitted, completed counter
 	kicks, kicksSuppressed, txBusy   counter
-	wakeups                          counter
+	wakeups, polls                   counter
 	txFull                           counter
 	foreign                          counter
 }
@@ -32,6 +32,7 @@ type Stats struct {
 	KicksSuppressed uint64 // batches that needed none, the driver being at work
 	TXBusy          uint64 // kicks that left descriptors behind
 	Wakeups         uint64 // system calls to make the driver look at the fill ring
+	Polls           uint64 // system calls of busy polling before a sleep
 
 	// XDP_STATISTICS of the kernel.
 	RXDropped     uint64 // no frame on the fill ring (copy modes), or too long for a frame
@@ -56,6 +57,7 @@ func (s *Socket) Stats() Stats {
 		KicksSuppressed: c.kicksSuppressed.load(),
 		TXBusy:          c.txBusy.load(),
 		Wakeups:         c.wakeups.load(),
+		Polls:           c.polls.load(),
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -92,7 +92,7 @@ func (s *Socket) Flush() error {
 	err := s.kick()
 	s.reap()
 	s.refill()
-	if err == nil && s.fill.NeedWakeup() {
+	if err == nil && (s.busyPoll.on() || s.fill.NeedWakeup()) {
 		err = s.wake()
 	}
 	return err

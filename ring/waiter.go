@@ -58,6 +58,9 @@ func (w *Waiter) Wait(sockets []*Socket, timeout time.Duration) error {
 		}
 		w.fds = append(w.fds, fd)
 	}
+	if timeout != 0 && w.busyPoll(sockets) {
+		return nil
+	}
 	errno := w.umem.kernel.Poll(w.fds, timeout)
 	if errno == unix.EINTR {
 		return nil

@@ -2,6 +2,7 @@ package ringtest
 
 import (
 	"errors"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -33,6 +34,8 @@ type NIC struct {
 	drop     bool   // the driver drops frames: EBUSY
 	lying    bool   // the driver tells every descriptor twice
 	bare     bool   // descriptors are moved, nothing else is done: for benchmarks
+	masked   bool   // received frames wait for a busy poll, as without interrupts
+	waiting  map[uint32][][]byte
 	kicks    int
 	sent     [][][]byte // by queue
 }
@@ -149,6 +152,32 @@ func (n *NIC) Deliver(queue uint32, frame []byte) error {
 	if s.asleep {
 		return ErrAsleep
 	}
+	if n.masked {
+		n.waiting[queue] = append(n.waiting[queue], slices.Clone(frame))
+		return nil
+	}
+	return n.receive(s, frame)
+}
+
+// SetMasked makes frames wait until a socket with busy polling looks, as they do
+// on an interface whose interrupts are held back.
+func (n *NIC) SetMasked(masked bool) {
+	n.kernel.mu.Lock()
+	defer n.kernel.mu.Unlock()
+	n.masked, n.waiting = masked, map[uint32][][]byte{}
+}
+
+// poll is a busy poll of a queue. kernel.mu is held.
+func (n *NIC) poll(queue uint32) {
+	s := n.kernel.on(n.ifindex, queue)
+	for _, frame := range n.waiting[queue] {
+		_ = n.receive(s, frame)
+	}
+	delete(n.waiting, queue)
+}
+
+// receive puts a frame on a socket's RX ring. kernel.mu is held.
+func (n *NIC) receive(s *socket, frame []byte) error {
 	start := unix.XDP_PACKET_HEADROOM + s.umem.headroom
 	if len(frame) > int(s.umem.frameSize-start) {
 		s.stats.Rx_dropped++

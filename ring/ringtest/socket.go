@@ -18,6 +18,7 @@ type socket struct {
 	queue  uint32
 	zero   bool
 	budget uint32
+	polled bool // it has busy polling on
 	asleep bool // zero copy: found the fill ring empty and waits for Wake
 
 	sizes [4]uint32
@@ -161,6 +162,17 @@ func (k *Kernel) SetTXBudget(fd int, frames uint32) error {
 	return nil
 }
 
+// SetBusyPoll implements abi.Kernel. A kernel that is old has no such options.
+func (k *Kernel) SetBusyPoll(fd int, microseconds, budget uint32) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if errno := k.failing("SetBusyPoll"); errno != 0 {
+		return errno
+	}
+	k.sockets[fd].polled = microseconds > 0
+	return nil
+}
+
 // SetSendBuffer implements abi.Kernel.
 func (k *Kernel) SetSendBuffer(int, int) error { return nil }
 
@@ -290,6 +302,9 @@ func (k *Kernel) Wake(fd int) unix.Errno {
 		return errno
 	}
 	s.wakeReception()
+	if s.polled {
+		s.nic.poll(s.queue)
+	}
 	return 0
 }
 

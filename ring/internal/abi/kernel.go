@@ -52,6 +52,9 @@ type Kernel interface {
 	UnmapRing(mem []byte) error
 	// SetTXBudget is XDP_MAX_TX_SKB_BUDGET (Linux 6.17; ENOPROTOOPT before).
 	SetTXBudget(fd int, frames uint32) error
+	// SetBusyPoll is SO_PREFER_BUSY_POLL (on if microseconds are not 0), SO_BUSY_POLL
+	// and SO_BUSY_POLL_BUDGET (Linux 5.11; ENOPROTOOPT before).
+	SetBusyPoll(fd int, microseconds, budget uint32) error
 	// SetSendBuffer is SO_SNDBUFFORCE.
 	SetSendBuffer(fd int, bytes int) error
 	// Bind attaches the socket to a queue. Flags are XDP_COPY and so on;

@@ -1,6 +1,7 @@
 package abi
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"time"
@@ -95,6 +96,19 @@ func (Linux) UnmapRing(mem []byte) error { return unix.Munmap(mem) }
 // SetTXBudget implements Kernel.
 func (Linux) SetTXBudget(fd int, frames uint32) error {
 	return unix.SetsockoptInt(fd, unix.SOL_XDP, unix.XDP_MAX_TX_SKB_BUDGET, int(frames))
+}
+
+// SetBusyPoll implements Kernel.
+func (Linux) SetBusyPoll(fd int, microseconds, budget uint32) error {
+	prefer := 0
+	if microseconds > 0 {
+		prefer = 1
+	}
+	return cmp.Or(
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PREFER_BUSY_POLL, prefer),
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BUSY_POLL, int(microseconds)),
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BUSY_POLL_BUDGET, int(budget)),
+	)
 }
 
 // SetSendBuffer implements Kernel.
