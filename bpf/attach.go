@@ -131,12 +131,7 @@ func (s *Steering) refresh(l link.Link) error {
 	if err != nil {
 		return err
 	}
-	running, err := ebpf.NewProgramFromID(info.Program)
-	if err != nil {
-		return fmt.Errorf("program %d: %w", info.Program, err)
-	}
-	defer running.Close()
-	same, err := sameProgram(running, s.objects.XlvsSteer)
+	same, err := s.runs(info.Program)
 	if err != nil || same {
 		return err
 	}
@@ -146,21 +141,31 @@ func (s *Steering) refresh(l link.Link) error {
 	return nil
 }
 
-// sameProgram reports whether two programs have the same code and the same maps.
-func sameProgram(a, b *ebpf.Program) (bool, error) {
-	ai, err := a.Info()
+// runs reports whether a program has this one's code and its maps. Looking at it
+// takes CAP_SYS_ADMIN; one that cannot be looked at is another one.
+func (s *Steering) runs(id ebpf.ProgramID) (bool, error) {
+	running, err := ebpf.NewProgramFromID(id)
+	if errors.Is(err, fs.ErrPermission) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("program %d: %w", id, err)
+	}
+	defer running.Close()
+	its, err := running.Info()
+	if err != nil {
+		return false, fmt.Errorf("program %d: %w", id, err)
+	}
+	ours, err := s.objects.XlvsSteer.Info()
 	if err != nil {
 		return false, err
 	}
-	bi, err := b.Info()
-	if err != nil {
-		return false, err
-	}
-	am, _ := ai.MapIDs()
-	bm, _ := bi.MapIDs()
-	slices.Sort(am)
-	slices.Sort(bm)
-	return ai.Tag == bi.Tag && slices.Equal(am, bm), nil
+	return its.Tag == ours.Tag && slices.Equal(sortedMaps(its), sortedMaps(ours)), nil
+}
+
+func sortedMaps(info *ebpf.ProgramInfo) []ebpf.MapID {
+	ids, _ := info.MapIDs()
+	return slices.Sorted(slices.Values(ids))
 }
 
 // create makes the link, and pins it unless ephemeral.

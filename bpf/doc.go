@@ -38,7 +38,13 @@
 // # Requirements
 //
 // Linux 5.17 (bpf_loop; bpf_link for XDP came with 5.9) on a little-endian
-// machine, CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, and CAP_SYS_ADMIN if bpffs is
-// to be mounted. Naming the processes behind a foreign program
-// takes CAP_SYS_PTRACE for those of other users.
+// machine, CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON. CAP_SYS_ADMIN is needed to
+// mount bpffs, and to say more of a foreign program than its number;
+// CAP_SYS_PTRACE to name the processes of other users behind it.
+//
+// The program sees frames before the kernel does: a VLAN tag that the card
+// strips (rxvlan) is not there to be matched, and on an interface in
+// promiscuous mode frames for other hosts are claimed as well.
+//
+// steer.c and its headers are licensed GPL-2.0 or BSD-2-Clause.
 package bpf

@@ -1,13 +1,16 @@
 package bpf
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -61,6 +64,57 @@ func TestTakeoverAfterKill(t *testing.T) {
 	if _, err := os.Stat(dir); !os.IsNotExist(err) {
 		t.Errorf("%s after Remove: %v", dir, err)
 	}
+}
+
+// Without CAP_SYS_ADMIN, objects cannot be opened by number; the takeover goes on all the same.
+func TestTakeoverWithFewCapabilities(t *testing.T) {
+	ns := enterNamespace(t)
+	_, eth0 := vethPair(t, ns, "eth0")
+	dir := newPinDir(t)
+	first := open(t, Options{PinDir: dir})
+	update(t, first, nil, web())
+	attach(t, first, eth0, Native)
+	generation, id := first.generation, linkID(t, first, eth0)
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	program, _ := runningOn(t, eth0)
+	keepCapabilities(t, unix.CAP_BPF, unix.CAP_NET_ADMIN, unix.CAP_PERFMON)
+	if _, err := ebpf.NewProgramFromID(ebpf.ProgramID(program)); !errors.Is(err, fs.ErrPermission) {
+		t.Fatalf("opening a program by number: %v", err)
+	}
+	second := open(t, Options{PinDir: dir})
+	if second.generation != generation {
+		t.Errorf("generation %d is in force, took it for %d", generation, second.generation)
+	}
+	if got := attach(t, second, eth0, Auto); got != Native || linkID(t, second, eth0) != id {
+		t.Errorf("mode %s, link %d, was %d", got, linkID(t, second, eth0), id)
+	}
+	update(t, second, nil, nil)
+}
+
+// keepCapabilities takes all other capabilities from the test's thread, which is
+// locked and ends with the test.
+func keepCapabilities(t *testing.T, keep ...int) {
+	t.Helper()
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var all, few [2]unix.CapUserData
+	if err := unix.Capget(&header, &all[0]); err != nil {
+		t.Fatal(err)
+	}
+	few = all
+	few[0].Effective, few[1].Effective = 0, 0
+	for _, c := range keep {
+		few[c/32].Effective |= 1 << (c % 32)
+	}
+	if err := unix.Capset(&header, &few[0]); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Capset(&header, &all[0]); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestEphemeralLeavesNothing(t *testing.T) {

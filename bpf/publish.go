@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 
 	"github.com/cilium/ebpf"
@@ -36,7 +37,7 @@ func (s *Steering) publish(c *claims) error {
 		return err
 	}
 	s.generation, s.published = next, c
-	return nil
+	return s.objects.Settings.Put(uint32(steerSettingGENERATION), next)
 }
 
 // publishWalks is publish for sources and conditions.
@@ -123,15 +124,19 @@ func words(a netip.Addr) (w [4]uint32) {
 	return w
 }
 
-// activeGeneration asks the entries in force for their generation. The entries
-// are the truth: a director may have died between two writes.
-func (s *Steering) activeGeneration() (uint32, error) {
+// activeGeneration asks the entries in force for their generation. They are the
+// truth, as a director may have died between two writes; but opening a map by
+// its number takes CAP_SYS_ADMIN, and without it the word in settings must do.
+func (s *Steering) activeGeneration() (generation uint32, err error) {
 	var trie *ebpf.Map
-	err := s.objects.Prefixes.Lookup(uint32(0), &trie)
-	if errors.Is(err, ebpf.ErrKeyNotExist) {
+	err = s.objects.Prefixes.Lookup(uint32(0), &trie)
+	switch {
+	case errors.Is(err, ebpf.ErrKeyNotExist):
 		return 0, nil
-	}
-	if err != nil {
+	case errors.Is(err, fs.ErrPermission):
+		err = s.objects.Settings.Lookup(uint32(steerSettingGENERATION), &generation)
+		return generation, err
+	case err != nil:
 		return 0, fmt.Errorf("rules in force: %w", err)
 	}
 	defer trie.Close()

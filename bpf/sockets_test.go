@@ -125,3 +125,14 @@ func TestDetachForgetsSockets(t *testing.T) {
 		t.Errorf("slots %v, links %v", s.slots, s.links)
 	}
 }
+
+// steer.c and this package agree on the size of the map of sockets.
+func TestLimitsAgree(t *testing.T) {
+	s := steering(t, nil, nil)
+	if got := s.objects.Sockets.MaxEntries(); got != MaxInterfaces*MaxQueues {
+		t.Errorf("room for %d sockets, want %d", got, MaxInterfaces*MaxQueues)
+	}
+	if got := s.objects.Interfaces.MaxEntries(); got != MaxInterfaces {
+		t.Errorf("room for %d interfaces, want %d", got, MaxInterfaces)
+	}
+}

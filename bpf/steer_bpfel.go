@@ -85,9 +85,10 @@ const (
 type steerSetting uint32
 
 const (
-	steerSettingFALLBACK steerSetting = 0
-	steerSettingLAYOUT   steerSetting = 1
-	steerSettingSETTINGS steerSetting = 2
+	steerSettingFALLBACK   steerSetting = 0
+	steerSettingLAYOUT     steerSetting = 1
+	steerSettingGENERATION steerSetting = 2
+	steerSettingSETTINGS   steerSetting = 3
 )
 
 type steerSpan struct {

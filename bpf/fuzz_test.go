@@ -1,0 +1,111 @@
+package bpf
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/xlvs/xlvs/internal/packettest"
+	"github.com/xlvs/xlvs/packet"
+)
+
+// The program claims nothing that package packet would call malformed, and
+// everything it finds a flow, a fragment or an error in, were all claimed.
+func FuzzSteerAgreesWithParse(f *testing.F) {
+	s := steering(f, []Rule{{Claimed: true}}, nil)
+	for _, seed := range seeds(f) {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, frame []byte) {
+		if len(frame) < packet.EthernetLen || len(frame) > 3000 {
+			return // not what BPF_PROG_RUN takes
+		}
+		frame[0] &^= 1 // group addresses are another matter
+		var p packet.Parsed
+		malformed := packet.Parse(frame, &p)
+		got := reasonOf(t, s, frame)
+		want := expected(malformed, &p)
+		if segmentsMayBeLeft(frame, &p) {
+			want = append(want, NoPorts)
+		}
+		if !slices.Contains(want, got) {
+			t.Errorf("%s, want one of %v; packet: %s, kind %d, tuple %+v", got, want, malformed, p.Kind, p.Tuple)
+		}
+	})
+}
+
+// expected are the reasons that go with what package packet says.
+func expected(m packet.Malformed, p *packet.Parsed) []Reason {
+	bad := []Reason{Truncated, BadHeader, TooManyHeaders}
+	switch {
+	case m == packet.BadDataOffset, m == packet.BadUDPLength:
+		return append(bad, ClaimedFlow) // not looked at: they do not matter to where the frame goes
+	case m == packet.TruncatedICMP:
+		return append(bad, NoPorts) // too short for an error: no error
+	case m != packet.OK:
+		return bad
+	}
+	switch p.Kind {
+	case packet.KindFlow, packet.KindFirst:
+		return []Reason{ClaimedFlow}
+	case packet.KindFragment:
+		return []Reason{ClaimedFragment}
+	case packet.KindError:
+		return []Reason{ClaimedError, Unclaimed} // unclaimed: to another address than its flow's
+	}
+	return []Reason{NotIP, NoPorts, Unclaimed}
+}
+
+// segmentsMayBeLeft looks for what may be a routing header with segments left, anywhere.
+func segmentsMayBeLeft(frame []byte, p *packet.Parsed) bool {
+	for at := int(p.L3); p.L3 > 0 && at+packet.IPv6Len <= len(frame); at++ {
+		if frame[at]>>4 == 6 && routesOn(frame[at:]) {
+			return true
+		}
+	}
+	return false
+}
+
+// routesOn reports whether an IPv6 packet has a routing header with segments left.
+func routesOn(b []byte) bool {
+	next, at := b[6], packet.IPv6Len
+	for range packet.MaxExtensions {
+		if at+8 > len(b) {
+			return false
+		}
+		length := (int(b[at+1]) + 1) * 8
+		switch next {
+		case 43:
+			if b[at+3] != 0 {
+				return true
+			}
+		case 44:
+			length = 8
+		case 51:
+			length = (int(b[at+1]) + 2) * 4
+		case 0, 60:
+		default:
+			return false
+		}
+		next, at = b[at], at+length
+	}
+	return false
+}
+
+// seeds are frames of every form.
+func seeds(tb testing.TB) (frames [][]byte) {
+	tcp4 := packettest.IPv4(client, vip).TCP(40000, 80).Payload(40)
+	tcp6 := packettest.IPv6(client6, vip6).TCP(40000, 80).Payload(40)
+	for _, p := range []packettest.Packet{
+		tcp4, tcp6, tcp4.VLAN(5).VLAN(6), tcp4.Options(40),
+		packettest.IPv4(client, vip).UDP(1, 53), packettest.IPv6(client6, vip6).SCTP(1, 2),
+		tcp6.Through(packettest.HopByHop(8), packettest.Routing(1), packettest.DestinationOptions(8), packettest.Authentication(16)),
+		tcp4.Fragment(0, 32, true), tcp4.Fragment(32, 999, false), tcp6.Fragment(32, 999, false),
+		packettest.IPv4(router, vip).Unreachable(tcp4), packettest.IPv6(router6, vip6).TooBig(1280, tcp6),
+		packettest.IPv4(router, vip).Unreachable(reply()),
+		packettest.IPv6(router6, vip6).Unreachable(reply6().Through(packettest.DestinationOptions(8))),
+		packettest.IPv4(client, vip).Ping(), packettest.Ethernet(0x0806, make([]byte, 28)),
+	} {
+		frames = append(frames, p.Frame(tb))
+	}
+	return frames
+}

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* What package bpf writes and the program reads, and the counters. */
+#pragma once
+#include "parse.h"
+
+/* Limits that package bpf shares, through constants of its own. */
+#define MAX_INTERFACES 64
+#define MAX_QUEUES 256
+#define PORTS_PER_WORD 16 /* two bits each */
+
+/* The state of a destination port: the index of a pair of bits. */
+enum port_state {
+	PORT_CLAIMED = 1,     /* claimed, unless a condition says otherwise */
+	PORT_CONDITIONAL = 2, /* ask the conditions */
+};
+
+enum protocol { TCP, UDP, SCTP, PROTOCOLS };
+
+/* What is claimed of the addresses of one prefix. */
+struct entry {
+	__u32 generation; /* of ports, sources and conditions: 0 or 1 */
+	struct claim {
+		__u32 ports; /* index into ports; 0 claims nothing */
+		__u32 walk;  /* space in sources, for ports that are conditional */
+	} protocol[PROTOCOLS];
+};
+
+/* One state, of two bits, for each of 65536 destination ports. */
+struct port_set {
+	__u32 word[65536 / PORTS_PER_WORD];
+};
+
+/* The conditions that may hold for the sources of one prefix, in order. */
+struct span {
+	__u32 first, count; /* in conditions */
+};
+
+/* What a rule asks beyond protocol and addresses. Half a cache line. */
+struct condition {
+	__u64 dscps;               /* bit n: code point n */
+	__u16 port_low, port_high; /* destination; host order */
+	__u16 source_low, source_high;
+	__u32 interface[2];
+	__u16 vlan[2];
+	__u32 flags;
+};
+enum condition_flags {
+	CONDITION_CLAIMS = 1,        /* a service exists for the rule's mark */
+	CONDITION_ANY_INTERFACE = 2,
+	CONDITION_ANY_VLAN = 4,
+	CONDITION_ANY_DSCP = 8,
+};
+#define CONDITION_ANY_PATH (CONDITION_ANY_INTERFACE | CONDITION_ANY_VLAN | CONDITION_ANY_DSCP)
+
+/* Words of the map settings. */
+enum setting {
+	FALLBACK,   /* what becomes of a claimed frame when its queue has no socket: XDP_DROP or XDP_PASS */
+	LAYOUT,     /* version of the maps, for package bpf alone */
+	GENERATION, /* in force, for package bpf alone */
+	SETTINGS,
+};
+
+/* bpf2go makes Go types of these; the section keeps them from becoming a map. */
+#define FOR_GO(kind, name) const kind name *go_##name SEC("go_types")
+FOR_GO(enum, reason);
+FOR_GO(enum, port_state);
+FOR_GO(enum, condition_flags);
+FOR_GO(enum, setting);
+FOR_GO(struct, prefix);
+FOR_GO(struct, entry);
+FOR_GO(struct, port_set);
+FOR_GO(struct, span);
+FOR_GO(struct, condition);
+
+struct trie {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(struct prefix));
+	__uint(value_size, sizeof(struct entry));
+};
+
+struct source_trie {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(struct prefix));
+	__uint(value_size, sizeof(struct span));
+};
+
+struct port_sets {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_INNER_MAP);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct port_set));
+};
+
+struct condition_list {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_INNER_MAP);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct condition));
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__array(values, struct trie);
+} prefixes SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__array(values, struct port_sets);
+} ports SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__array(values, struct source_trie);
+} sources SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__array(values, struct condition_list);
+} conditions SEC(".maps");
+
+/* Interface index -> slot; its queue q is sockets[slot * MAX_QUEUES + q]. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_INTERFACES);
+	__type(key, __u32);
+	__type(value, __u32);
+} interfaces SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_XSKMAP);
+	__uint(max_entries, MAX_INTERFACES * MAX_QUEUES);
+	__type(key, __u32);
+	__type(value, __u32);
+} sockets SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SETTINGS);
+	__type(key, __u32);
+	__type(value, __u32);
+} settings SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, REASONS);
+	__type(key, __u32);
+	__type(value, __u64);
+} counters SEC(".maps");
