@@ -230,6 +230,23 @@ func TestMTUTooLarge(t *testing.T) {
 	}
 }
 
+func TestTooFewQueues(t *testing.T) {
+	ns := enterNamespace(t)
+	far, err := testnet.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer far.Close()
+	if err := testnet.Pair(testnet.Veth{Namespace: ns, Name: "narrow"}, testnet.Veth{Namespace: far, Name: "wide", Queues: 2}); err != nil {
+		t.Fatal(err)
+	}
+	s := steering(t, nil, nil)
+	_, err = s.Attach(indexOf(t, ns, "narrow"), Native)
+	if err == nil || !strings.Contains(err.Error(), "fewer receive queues") {
+		t.Error(err)
+	}
+}
+
 func TestForeignProgramIsRefused(t *testing.T) {
 	for mode, flags := range map[string]int{"generic": unix.XDP_FLAGS_SKB_MODE, "native": unix.XDP_FLAGS_DRV_MODE} {
 		t.Run(mode, func(t *testing.T) {
