@@ -18,6 +18,7 @@ type PipelineCase struct {
 	Batch  int     `json:"batch"`  // frames a call
 
 	NsPerPacket      float64 `json:"ns_per_packet"`
+	HarnessNs        float64 `json:"harness_ns"` // what writing a frame takes; not in NsPerPacket
 	PacketsPerSecond float64 `json:"packets_per_second"`
 	AllocsPerPacket  float64 `json:"allocs_per_packet"`
 	BytesPerPacket   float64 `json:"bytes_allocated_per_packet"`
