@@ -128,16 +128,22 @@ func numberOf(l4 []byte, protocol packet.Protocol) (uint32, bool) {
 	return binary.BigEndian.Uint32(l4[at+4:]), true
 }
 
+// Of ARP for IPv4 on Ethernet: the type and length of its frames.
+const (
+	etherTypeARP = packet.EtherType(unix.ETH_P_ARP)
+	arpLen       = 42
+)
+
 // answerARP answers a request for a server's address (RFC 826) and says
-// whether the frame was one of ARP.
+// whether the frame was one.
 func (w *wire) answerARP(f []byte) bool {
-	const length, request, reply = 42, 1, 2
-	if len(f) < length || packet.Ethernet(f).Type() != unix.ETH_P_ARP {
+	const length, request, reply = arpLen, 1, 2
+	if len(f) < length || packet.Ethernet(f).Type() != etherTypeARP {
 		return false
 	}
 	target := f[38:42]
 	if binary.BigEndian.Uint16(f[20:]) != request || target[0] != 10 || target[3] < 11 || target[3] > 99 {
-		return binary.BigEndian.Uint16(f[20:]) == reply
+		return false
 	}
 	mac := serverMAC(target[3])
 	out := append([]byte(nil), f[:length]...)
