@@ -1,0 +1,119 @@
+package e2e
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/xlvs/xlvs/control"
+	"github.com/xlvs/xlvs/packet"
+)
+
+// TestListingDoesNotStall lists a large table over and over while single frames
+// pass: none waits for a listing.
+func TestListingDoesNotStall(t *testing.T) {
+	b := newBed(t, 1)
+	b.tables = "{connections: 524288, connections6: 64, templates: 16384, templates6: 64, servers: 256}"
+	b.start(b.config(`
+services:
+  - {address: 203.0.113.10, protocol: udp, port: 7, scheduler: rr, servers: [{address: 10.0.0.11}, {address: 10.0.0.12}]}
+`))
+	const clients, ports = 50, 5000
+	b.fill(clients, ports)
+
+	quiet := b.gaps(time.Now().Add(500 * time.Millisecond).Before)
+	listing, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var each []time.Duration // one listing
+	done := make(chan int)
+	go func() {
+		listed := 0
+		for range 2 {
+			start := time.Now()
+			if err := b.control.Connections(listing, func(*control.Connection) error { listed++; return nil }); err != nil {
+				t.Error(err)
+			}
+			each = append(each, time.Since(start))
+		}
+		done <- listed
+	}()
+	listed := 0
+	busy := b.gaps(func(time.Time) bool {
+		select {
+		case listed = <-done:
+			return false
+		default:
+			return true
+		}
+	})
+	if listed < 2*clients*ports*9/10 {
+		t.Errorf("%d entries listed, of twice %d", listed, clients*ports)
+	}
+	t.Logf("a frame took %v without a listing, %v (median), %v (longest) during listings of %v",
+		quiet[len(quiet)/2], busy[len(busy)/2], busy[len(busy)-1], each)
+	// A worker that waited for a listing would need about as long.
+	if worst, limit := busy[len(busy)-1], min(each[0], each[1])/2; worst > limit {
+		t.Errorf("a frame took %v during a listing of %v", worst, each)
+	}
+	b.stop()
+}
+
+// fill makes connections.
+func (b *bed) fill(clients, ports int) {
+	b.t.Helper()
+	w := b.wires[0]
+	sent := 0
+	for c := range clients {
+		frame := w.frameOf(flowOf(c, 1000, udpTo(7)).udp(0))
+		for port := range ports {
+			if sent%64 == 0 {
+				b.awaitWindow(sent)
+			}
+			binary.BigEndian.PutUint16(frame[packet.EthernetLen+packet.IPv4Len:], uint16(1000+port))
+			w.send(frame)
+			sent++
+		}
+	}
+	eventually(b.t, "the table is full enough", func() error {
+		if live := b.status().Tables[0].Live; live < uint64(clients*ports*9/10) {
+			return fmt.Errorf("%d connections", live)
+		}
+		return nil
+	})
+	w.take()
+}
+
+// awaitWindow waits until not too many of the frames sent are under way, or
+// nothing moves any more.
+func (b *bed) awaitWindow(sent int) {
+	for deadline := time.Now().Add(20 * time.Millisecond); sent-b.wires[0].count() > 512 && time.Now().Before(deadline); {
+		time.Sleep(50 * time.Microsecond)
+	}
+}
+
+// gaps sends one frame after the other, and returns how long they took, sorted.
+func (b *bed) gaps(more func(time.Time) bool) (took []time.Duration) {
+	b.t.Helper()
+	w := b.wires[0]
+	flow := flowOf(1, 1000, udpTo(7))
+	for number := uint32(0); len(took) == 0 || more(time.Now()); number++ {
+		start := time.Now()
+		w.sendPacket(flow.udp(number))
+		for {
+			if a, ok := w.find(number); ok {
+				took = append(took, a.at.Sub(start))
+				break
+			}
+			if time.Since(start) > patience {
+				b.t.Fatalf("frame %d did not arrive", number)
+			}
+			time.Sleep(20 * time.Microsecond)
+		}
+	}
+	slices.Sort(took)
+	w.take()
+	return took
+}
