@@ -70,16 +70,16 @@ func (t *table) place(home uint32, b *uint32, k *Key, bound, lived uint64, now T
 	s := t.slot(n)
 	id := k.ident | s[ident].Load()&incarnationMask | statusLive
 	e := Entry{bind: bound, life: lived | incarnation(id)&lifeMask<<lifeOwn, ident: id, at: n}
-	fill(&s[address], k.addr[0])
+	s[address].Store(k.addr[0])
 	if t.v6 {
 		e.at |= atIPv6
 		l := &t.lines[n]
 		for i := 1; i < len(k.addr); i++ {
-			fill(&l[address+i], k.addr[i])
+			l[address+i].Store(k.addr[i])
 		}
 	}
-	fill(&s[bind], e.bind)
-	fill(&s[life], e.life)
+	s[bind].Store(e.bind)
+	s[life].Store(e.life)
 	s[ident].Store(id)
 	*b |= 1 << d
 	return e, true

@@ -39,19 +39,3 @@ func viewBuckets(lines []line, n int) []atomic.Uint32 {
 	}
 	return unsafe.Slice((*atomic.Uint32)(unsafe.Pointer(unsafe.SliceData(lines))), n)
 }
-
-// fill writes a word of a slot that the caller has claimed, before it publishes the
-// slot by an atomic store of its ident word. Nobody who reads the word meanwhile uses what
-// he read: he looks at ident again and finds that the slot is not the one he began
-// with. So the store needs no fence of its own, and without one an insertion is a
-// quarter faster (an atomic store is an exchange on amd64). The compiler keeps it
-// between the atomic operations around it; the processor does so on amd64, and on arm64
-// the claim acquires and the publication releases. The race detector, which knows
-// nothing of the protocol, gets atomic stores.
-func fill(w *atomic.Uint64, v uint64) {
-	if raceDetector {
-		w.Store(v)
-		return
-	}
-	*(*uint64)(unsafe.Pointer(w)) = v
-}
