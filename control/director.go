@@ -109,8 +109,8 @@ func (d *Director) start() error {
 		{"configuration", d.firstPolicy},
 		{"neighbours", d.openNeighbours},
 		{"workers", d.startWorkers},
-		{"sockets", d.openPorts},
 		{"steering", d.steer},
+		{"sockets", d.openPorts},
 		{"addresses", d.openAddresses},
 	} {
 		if err := step.do(); err != nil {

@@ -125,7 +125,22 @@ func (d *Director) openPorts() error {
 			return err
 		}
 	}
-	return nil
+	return d.detachStrangers()
+}
+
+// detachStrangers takes the XDP program off interfaces that a former run had and
+// this one has not.
+func (d *Director) detachStrangers() error {
+	attached, err := d.steering.Attached()
+	if err != nil {
+		return err
+	}
+	for _, index := range attached {
+		if d.portOf(index) < 0 {
+			err = errors.Join(err, d.steering.Detach(index))
+		}
+	}
+	return err
 }
 
 // attach puts the XDP program on a port's interface.

@@ -19,7 +19,6 @@ import (
 // view is what the control socket shows of the director: an immutable copy of
 // what its goroutine knows, and the ways to what is counted elsewhere.
 type view struct {
-	director *Director // for what is constant or atomic only
 	services []*service.VirtualService
 	workers  []*dataplane.Worker
 	hops     map[service.ID]hopStatus
@@ -45,7 +44,7 @@ type socketView struct {
 // show publishes a new view.
 func (d *Director) show() {
 	v := &view{
-		director: d, services: d.policy.services.All(), workers: slices.Clone(d.workers),
+		services: d.policy.services.All(), workers: slices.Clone(d.workers),
 		hops: map[service.ID]hopStatus{}, rates: map[service.ID]Rate{}, vips: d.vips.status(),
 		capacity: uint32(d.config.Tables.Connections), generation: d.generation,
 	}
