@@ -23,11 +23,20 @@ type WireRun struct {
 	// is how it was searched for.
 	MppsLossFree float64 `json:"mpps_loss_free"`
 	Trials       []Trial `json:"trials,omitempty"`
+	// LossFreeRounds are the MppsLossFree of each round.
+	LossFreeRounds Rounds `json:"rounds_mpps_loss_free,omitempty"`
 	// Latency is at half of MppsLossFree; Latencies has each load that was tried.
 	Latency   Percentiles `json:"latency_us"`
 	Latencies []Latency   `json:"latencies,omitempty"`
 	// ConnectionsPerSecond is new connections, each of one packet, at the sink.
 	ConnectionsPerSecond float64 `json:"connections_per_second"`
+	// CPUNsPerPacket is what its process uses of processors for a packet, the kernel's
+	// work at its behest included, interrupts not. 0 if it has no process.
+	CPUNsPerPacket float64 `json:"cpu_ns_per_packet,omitempty"`
+	// Lost and Duplicates are frames of the throughput trials of all rounds: lost by
+	// overload, and seen twice, which no load excuses.
+	Lost       uint64 `json:"lost"`
+	Duplicates uint64 `json:"duplicates"`
 
 	Spread float64 `json:"spread"` // of Mpps
 	Noisy  bool    `json:"noisy"`

@@ -1,0 +1,91 @@
+package wire
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"text/template"
+)
+
+//go:embed director.yaml.tmpl
+var directorText string
+
+var directorTemplate = template.Must(template.New("director").Funcs(template.FuncMap{"list": list[int]}).Parse(directorText))
+
+// list is values as a YAML list on one line.
+func list[T any](values []T) string {
+	words := make([]string, len(values))
+	for i, v := range values {
+		words[i] = fmt.Sprint(v)
+	}
+	return "[" + strings.Join(words, ", ") + "]"
+}
+
+// Director is what can be tried with the director. Zero values are its defaults.
+type Director struct {
+	Program string   // its path; Options.Self if empty
+	Env     []string // more of its environment, "GODEBUG=gctrace=1" for one
+	Mode    string   // auto, zerocopy, copy, generic
+	Batch   int      // frames
+	Budget  int      // frames a transmission
+	Spin    string   // adaptive, off
+	Extra   string   // more YAML, at the end of the configuration
+}
+
+// startDirector runs the director with marks and persistence on the far end.
+func startDirector(_ context.Context, b *bed, o *Options) (*running, error) {
+	dir, err := os.MkdirTemp("", "xlvs-bench")
+	if err != nil {
+		return nil, err
+	}
+	r := &running{mode: "copy", undo: []func() error{func() error { return os.RemoveAll(dir) }}}
+	file := filepath.Join(dir, "director.yaml")
+	if err := writeConfiguration(file, dir, b, o); err != nil {
+		return nil, fmt.Errorf("%w%s", err, undone(r))
+	}
+	program := o.Self
+	if o.Director.Program != "" {
+		program = []string{o.Director.Program}
+	}
+	cmd := exec.Command(program[0], append(program[1:len(program):len(program)], "run", "-c", file, "--ephemeral")...)
+	cmd.Env = append(os.Environ(), o.Director.Env...)
+	// Its workers pin themselves, as configured; the rest of it may be anywhere.
+	if r.child, err = b.far.start(cmd, nil); err != nil {
+		return nil, fmt.Errorf("%w%s", err, undone(r))
+	}
+	return r, nil
+}
+
+// undone takes away what a start that failed had made, and tells what would not go.
+func undone(r *running) string {
+	if err := r.stop(); err != nil {
+		return "; " + err.Error()
+	}
+	return ""
+}
+
+func writeConfiguration(path, dir string, b *bed, o *Options) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	err = directorTemplate.Execute(f, struct {
+		Director
+		Interface, Dir string
+		VIP            netip.Addr
+		Port           uint16
+		CPUs           []int
+		Servers        []netip.Addr
+	}{o.Director, b.far.device, dir, b.vip.Addr(), b.vip.Port(), o.balancerCPUs(b.far.queues), b.servers})
+	if closing := f.Close(); err == nil {
+		err = closing
+	}
+	return err
+}
+
+func netip32(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
