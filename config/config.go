@@ -58,6 +58,7 @@ type Rings struct {
 	Batch          int // frames a worker takes in at once
 	TransmitBudget int // frames that the kernel sends per call in copy mode
 	HugePages      bool
+	BusyPoll       BusyPoll
 }
 
 // Workers are the threads that move packets.

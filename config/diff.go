@@ -49,8 +49,12 @@ func RestartNeeded(old, new *Config) []string {
 
 // needsRestart reports whether a key is read at the start only.
 func needsRestart(key string) bool {
+	switch key {
+	case "rings.batch", "rings.transmit_budget", "rings.busy_poll":
+		return false
+	}
 	switch section, _, _ := strings.Cut(key, "."); section {
-	case "rings", "workers", "tables", "control":
+	case "rings", "tables", "control":
 		return true
 	}
 	return key == "steering.pin" || key == "log.format"

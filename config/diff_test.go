@@ -66,10 +66,13 @@ func TestDiff(t *testing.T) {
 			restart: []string{"interface eth1", "interface eth2"}},
 		{name: "interface removed", old: ", {name: eth1, queues: 0-1}", new: "",
 			want: []string{"interface eth1: removed"}, restart: []string{"interface eth1"}},
-		{name: "rings and tables", old: "services:", new: "rings: {batch: 32}\ntables: {servers: 10}\nsteering: {pin: /sys/fs/bpf/a, fallback: pass}\nservices:",
-			want: []string{"rings.batch: now 32; was 64", "steering.fallback: now pass; was drop",
+		{name: "rings and tables", old: "services:", new: "rings: {batch: 32, rx: 1024, busy_poll: {enabled: true}}\nworkers: {spin: off}\ntables: {servers: 10}\nsteering: {pin: /sys/fs/bpf/a, fallback: pass}\nservices:",
+			want: []string{"rings.rx: now 1024; was 2048", "rings.batch: now 32; was 64",
+				"rings.busy_poll: now {enabled: true, microseconds: 20, budget: 64, defer_hard_irqs: 2, gro_flush_timeout: 200000}; " +
+					"was {enabled: false, microseconds: 20, budget: 64, defer_hard_irqs: 2, gro_flush_timeout: 200000}",
+				"workers.spin: now off; was adaptive", "steering.fallback: now pass; was drop",
 				`steering.pin: now "/sys/fs/bpf/a"; was "/sys/fs/bpf/xlvs"`, "tables.servers: now 10; was 16384"},
-			restart: []string{"rings.batch", "steering.pin", "tables.servers"}},
+			restart: []string{"rings.rx", "steering.pin", "tables.servers"}},
 		{name: "log", old: "services:", new: "log: {level: debug, format: json}\nservices:",
 			want: []string{"log.level: now debug; was info", "log.format: now json; was text"}, restart: []string{"log.format"}},
 	}

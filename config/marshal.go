@@ -70,6 +70,7 @@ func (c *Config) hostSettings() []setting {
 		{"rings.batch", strconv.Itoa(c.Rings.Batch)},
 		{"rings.transmit_budget", strconv.Itoa(c.Rings.TransmitBudget)},
 		{"rings.huge_pages", strconv.FormatBool(c.Rings.HugePages)},
+		{"rings.busy_poll", c.Rings.BusyPoll.String()},
 		{"workers.cpus", intList(c.Workers.CPUs, "auto")},
 		{"workers.spin", spinName(c.Workers.Spin)},
 		{"steering.fallback", string(c.Steering.Fallback)},

@@ -70,7 +70,7 @@ func isWord(v value, word string) bool {
 }
 
 func readRings(v value) Rings {
-	f := v.fields("rings", "frames", "frame_size", "rx", "tx", "fill", "completion", "batch", "transmit_budget", "huge_pages")
+	f := v.fields("rings", "frames", "frame_size", "rx", "tx", "fill", "completion", "batch", "transmit_budget", "huge_pages", "busy_poll")
 	const smallest, largest = 64, 1 << 16
 	r := Rings{
 		Frames:     int(f.number("frames", 8192, 128, 1<<22)),
@@ -81,6 +81,7 @@ func readRings(v value) Rings {
 		Completion: int(f.powerOfTwo("completion", 2048, smallest, largest)),
 		Batch:      int(f.number("batch", 64, 1, 256)),
 		HugePages:  f.flag("huge_pages", false),
+		BusyPoll:   readBusyPoll(f.at("busy_poll")),
 	}
 	if f.word("frame_size", "2048", "2048", "4096") == "4096" {
 		r.FrameSize = 4096

@@ -2,6 +2,7 @@ package control
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,7 +11,9 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"strings"
 	"syscall"
+	"time"
 )
 
 // Client talks to a running director over its control socket. Its methods may
@@ -69,8 +72,34 @@ func lines[T any](each func(*T) error) func(io.Reader) error {
 	}
 }
 
+// Tuning asks for what can be tuned, as it stands.
+func (c *Client) Tuning(ctx context.Context) (*Tuning, error) {
+	var t Tuning
+	return &t, c.get(ctx, "/v1/tuning", func(body io.Reader) error { return json.NewDecoder(body).Decode(&t) })
+}
+
+// Tune changes settings, all or none, and returns how things stand then. With a
+// trial time, in whole milliseconds, the director takes them back when that is
+// over without another Tune, so that a client that dies leaves nothing behind. 0 is for good.
+func (c *Client) Tune(ctx context.Context, s *Settings, trial time.Duration) (*Tuning, error) {
+	body, err := json.Marshal(s)
+	if err != nil {
+		return nil, err
+	}
+	what := "/v1/tuning"
+	if trial > 0 {
+		what += "?trial=" + trial.String()
+	}
+	var t Tuning
+	return &t, c.do(ctx, http.MethodPut, what, bytes.NewReader(body), func(body io.Reader) error { return json.NewDecoder(body).Decode(&t) })
+}
+
 func (c *Client) get(ctx context.Context, what string, read func(io.Reader) error) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://xlvs"+what, nil)
+	return c.do(ctx, http.MethodGet, what, nil, read)
+}
+
+func (c *Client) do(ctx context.Context, method, what string, send io.Reader, read func(io.Reader) error) error {
+	request, err := http.NewRequestWithContext(ctx, method, "http://xlvs"+what, send)
 	if err != nil {
 		return err
 	}
@@ -86,6 +115,9 @@ func (c *Client) get(ctx context.Context, what string, read func(io.Reader) erro
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(io.LimitReader(response.Body, 4096))
+		if response.StatusCode == http.StatusUnprocessableEntity {
+			return errors.New(strings.TrimSpace(string(text)))
+		}
 		return fmt.Errorf("control socket %s: %s: %s", c.path, response.Status, text)
 	}
 	if err := read(response.Body); err != nil {

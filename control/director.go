@@ -16,6 +16,7 @@ import (
 	"github.com/xlvs/xlvs/bpf"
 	"github.com/xlvs/xlvs/config"
 	"github.com/xlvs/xlvs/dataplane"
+	"github.com/xlvs/xlvs/internal/nic"
 	"github.com/xlvs/xlvs/neigh"
 	"github.com/xlvs/xlvs/service"
 )
@@ -37,6 +38,9 @@ type Options struct {
 	// FreshTables forgets what a former run knew.
 	FreshTables bool
 	Logger      *slog.Logger
+	// LogLevel is the Logger's, for the control socket and reloads to change; nil if
+	// it is fixed.
+	LogLevel *slog.LevelVar
 }
 
 // Director is one running director. The goroutine of Run owns it; the control
@@ -69,10 +73,16 @@ type Director struct {
 	bases    map[service.ID]Traffic // what the number's former servers had
 	// generation counts the snapshots.
 	generation uint64
+	tuning     tuning
+	trial      trial
+	journal    *nic.Journal   // of the settings of interfaces
 	undo       []func() error // what to take back at the end, last first
 
 	// shared
 	view atomic.Pointer[view]
+	// requests are run by the goroutine of Run, between two events, until ended is closed.
+	requests chan func()
+	ended    chan struct{}
 }
 
 // Run runs a director until the context ends, then stops it cleanly. Everything
@@ -82,6 +92,7 @@ func Run(ctx context.Context, options Options) (err error) {
 	d := &Director{
 		options: options, log: options.Logger, started: time.Now(), config: options.Config,
 		rates: map[service.ID]*estimator{}, bases: map[service.ID]Traffic{},
+		tuning: tuningOf(options.Config), requests: make(chan func()), ended: make(chan struct{}),
 	}
 	defer func() { err = errors.Join(err, d.stop()) }()
 	if err := d.start(); err != nil {
@@ -91,6 +102,7 @@ func Run(ctx context.Context, options Options) (err error) {
 	d.notifyReady()
 	d.log.Info("ready", "services", len(d.policy.services.All()), "workers", len(d.workers))
 	d.loop(ctx)
+	close(d.ended)
 	d.notifyStopping()
 	return nil
 }
@@ -109,6 +121,7 @@ func (d *Director) start() error {
 		{"configuration", d.firstPolicy},
 		{"neighbours", d.openNeighbours},
 		{"workers", d.startWorkers},
+		{"tuning", d.openTuning},
 		{"steering", d.steer},
 		{"sockets", d.openPorts},
 		{"addresses", d.openAddresses},

@@ -30,6 +30,10 @@ func (d *Director) loop(ctx context.Context) {
 			d.show()
 		case <-recover.C:
 			d.recoverPorts()
+		case do := <-d.requests:
+			do()
+		case <-d.trialEnds():
+			d.endTrial()
 		case <-rates.C:
 			d.estimate()
 		}

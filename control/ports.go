@@ -194,7 +194,7 @@ func (d *Director) openPortSocket(i, queue int, patience time.Duration) error {
 		return ring.Open(umem, ring.SocketConfig{
 			Interface: p.index, Queue: uint32(queue), Mode: mode,
 			RX: uint32(r.RX), TX: uint32(r.TX), Fill: uint32(r.Fill), Completion: uint32(r.Completion),
-			TXBudget: uint32(r.TransmitBudget), BindTimeout: patience,
+			TXBudget: uint32(d.tuning.budget), BusyPoll: busyPoll(d.tuning.busyPoll), BindTimeout: patience,
 		})
 	})
 	if err != nil {

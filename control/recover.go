@@ -33,6 +33,7 @@ func (d *Director) recoverPorts() {
 	}
 	if changed {
 		d.rebuild()
+		d.retimePorts()
 	}
 }
 

@@ -35,6 +35,10 @@ func (d *Director) apply(cfg *config.Config) error {
 	if keys := config.RestartNeeded(old, cfg); len(keys) > 0 {
 		return fmt.Errorf("%s cannot change without a restart", strings.Join(keys, ", "))
 	}
+	next := d.tuningAfter(old, cfg)
+	if err := d.checkTuning(cfg, next); err != nil {
+		return err
+	}
 	p, err := d.builder.build(cfg, d.ifindexes())
 	if err != nil {
 		return err
@@ -56,7 +60,7 @@ func (d *Director) apply(cfg *config.Config) error {
 	}
 	d.neigh.Want(serverAddrs(p))
 	d.builder.release(p.services)
-	if err := errors.Join(d.steering.SetFallback(fallback(cfg.Steering.Fallback)), d.vips.set(cfg)); err != nil {
+	if err := errors.Join(d.steering.SetFallback(fallback(cfg.Steering.Fallback)), d.vips.set(cfg), d.retune(next)); err != nil {
 		d.log.Error("the new configuration is in force, but for this", "error", err)
 	}
 	for _, change := range config.Diff(old, cfg) {

@@ -20,9 +20,13 @@ type source interface {
 	status() *Status
 	connections(yield func(*Connection) bool)
 	templates(yield func(*Template) bool)
+	// tuningNow and setTuning wait for the Director's goroutine.
+	tuningNow(ctx context.Context) (*Tuning, error)
+	setTuning(ctx context.Context, s *Settings, trial time.Duration) (*Tuning, error)
 }
 
-// socketServer answers on the control socket. Requests are read-only.
+// socketServer answers on the control socket. Requests are read-only but for
+// PUT /v1/tuning; whoever may open the socket may make them.
 type socketServer struct {
 	path     string
 	listener net.Listener
@@ -64,6 +68,8 @@ func (s *socketServer) serve(src source) {
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { answer(w, src.status()) })
 	mux.HandleFunc("GET /v1/connections", func(w http.ResponseWriter, r *http.Request) { stream(w, r, src.connections) })
 	mux.HandleFunc("GET /v1/templates", func(w http.ResponseWriter, r *http.Request) { stream(w, r, src.templates) })
+	mux.HandleFunc("GET /v1/tuning", func(w http.ResponseWriter, r *http.Request) { getTuning(w, r, src) })
+	mux.HandleFunc("PUT /v1/tuning", func(w http.ResponseWriter, r *http.Request) { putTuning(w, r, src) })
 	s.server.Handler = mux
 	s.server.ReadHeaderTimeout = 5 * time.Second
 	s.server.Serve(s.listener) //nolint:errcheck // it always ends with ErrServerClosed

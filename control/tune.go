@@ -3,8 +3,8 @@ package control
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
+	"net"
 	"reflect"
 	"runtime"
 	"slices"
@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/xlvs/xlvs/config"
-	"github.com/xlvs/xlvs/dataplane"
 	"github.com/xlvs/xlvs/internal/nic"
 	"github.com/xlvs/xlvs/ring"
 )
@@ -42,6 +41,10 @@ func journalPath(socket string) string { return strings.TrimSuffix(socket, ".soc
 // RestoreHost puts back what a dead director with this control socket left
 // changed on interfaces; done says what, one line each.
 func RestoreHost(socket string) (done []string, err error) {
+	if conn, err := net.Dial("unix", socket); err == nil {
+		conn.Close()
+		return nil, fmt.Errorf("control socket %s: a director answers there: stop it first", socket)
+	}
 	_, done, err = nic.OpenJournal(journalPath(socket))
 	return done, err
 }
@@ -72,7 +75,7 @@ func (d *Director) retimePorts() {
 // tune makes a request's settings those in force, or none of them.
 func (d *Director) tune(s *Settings) error {
 	next := d.tuning.with(s)
-	if err := d.checkTuning(next); err != nil {
+	if err := d.checkTuning(d.config, next); err != nil {
 		return refusal{err}
 	}
 	return d.retune(next)
@@ -83,8 +86,8 @@ type refusal struct{ error }
 
 // checkTuning holds settings against the rules of the configuration's keys, and
 // against this host.
-func (d *Director) checkTuning(t tuning) error {
-	c := *d.config
+func (d *Director) checkTuning(cfg *config.Config, t tuning) error {
+	c := *cfg
 	c.Rings.Batch, c.Rings.TransmitBudget, c.Rings.BusyPoll = t.batch, t.budget, t.busyPoll
 	c.Workers.Spin, c.Workers.CPUs, c.Log.Level = t.spin, t.cpus, t.logLevel
 	_, err := config.Parse("settings", c.Marshal())
@@ -130,7 +133,7 @@ func (d *Director) useTuning(t tuning) error {
 	var errs []error
 	for i, w := range d.workers {
 		errs = append(errs, w.SetBatch(t.batch), w.SetSpin(t.spin), w.EachSocket(func(s *ring.Socket) error {
-			return errors.Join(setBudget(s, t.budget), s.SetBusyPoll(busyPoll(t.busyPoll)))
+			return tuneSocket(s, before, t)
 		}))
 		if cpus := d.workerCPUs(); changedCPUs {
 			errs = append(errs, w.Pin(cpus[i%len(cpus)]))
@@ -151,12 +154,16 @@ func (d *Director) useTuning(t tuning) error {
 	return errors.Join(errs...)
 }
 
-// setBudget sets a socket's transmit budget, if that is new: not every kernel can.
-func setBudget(s *ring.Socket, budget int) error {
-	if s.TXBudget() == uint32(budget) {
-		return nil
+// tuneSocket changes what is new for a socket: not every kernel has the options.
+func tuneSocket(s *ring.Socket, was, now tuning) error {
+	var errs []error
+	if was.budget != now.budget {
+		errs = append(errs, s.SetTXBudget(uint32(now.budget)))
 	}
-	return s.SetTXBudget(uint32(budget))
+	if b := busyPoll(now.busyPoll); b != s.BusyPoll() {
+		errs = append(errs, s.SetBusyPoll(b))
+	}
+	return errors.Join(errs...)
 }
 
 // busyPoll is what sockets are told of busy polling.
@@ -167,19 +174,21 @@ func busyPoll(b config.BusyPoll) ring.BusyPoll {
 	return ring.BusyPoll{Microseconds: uint32(b.Microseconds), Budget: uint32(b.Budget)}
 }
 
-// configTuning takes over what a reload has changed, and leaves what a request
-// has set since.
-func (d *Director) configTuning(old, new *config.Config) error {
+// tuningAfter is the settings after a reload: what the file has changed is taken
+// over, what a request has set and the file has not touched stays.
+func (d *Director) tuningAfter(old, new *config.Config) tuning {
 	was, now, next := tuningOf(old), tuningOf(new), d.tuning
 	take(&next.batch, was.batch, now.batch)
 	take(&next.budget, was.budget, now.budget)
 	take(&next.spin, was.spin, now.spin)
 	take(&next.busyPoll, was.busyPoll, now.busyPoll)
-	take(&next.logLevel, was.logLevel, now.logLevel)
+	if d.options.LogLevel != nil {
+		take(&next.logLevel, was.logLevel, now.logLevel)
+	}
 	if !slices.Equal(was.cpus, now.cpus) {
 		next.cpus = now.cpus
 	}
-	return d.retune(next)
+	return next
 }
 
 func take[T comparable](to *T, was, now T) {
@@ -256,9 +265,9 @@ func (d *Director) currentTuning() *Tuning {
 		Changes: append([]nic.Change{}, d.journal.Changes()...), Journal: journalPath(d.config.Control.Socket),
 		Trial: d.trial.timer != nil, VLANs: matchesVLANs(d.config.Marks),
 	}
-	cpus := d.workerCPUs()
-	for i, w := range d.workers {
-		t.Workers = append(t.Workers, WorkerTuning{Queue: w.Queue(), CPU: cpus[i%len(cpus)], Thread: w.Thread()})
+	for _, w := range d.workers {
+		thread, cpu := w.Place()
+		t.Workers = append(t.Workers, WorkerTuning{Queue: w.Queue(), CPU: cpu, Thread: thread})
 	}
 	for _, p := range d.ports {
 		t.Interfaces = append(t.Interfaces, d.interfaceTuning(p))
@@ -292,6 +301,3 @@ func matchesVLANs(rules []config.MarkRule) bool {
 		return slices.ContainsFunc(r.Matches, func(m config.Match) bool { return len(m.VLANs) > 0 })
 	})
 }
-
-var _ = slog.LevelInfo
-var _ *dataplane.Worker

@@ -207,7 +207,7 @@ func tableStatus(stats affinity.Stats) []TableStatus {
 func socketCounters(s ring.Stats) map[string]uint64 {
 	return map[string]uint64{
 		"received": s.Received, "transmitted": s.Transmitted, "tx_full": s.TXFull, "foreign": s.Foreign,
-		"kicks": s.Kicks, "kicks_suppressed": s.KicksSuppressed, "tx_busy": s.TXBusy, "wakeups": s.Wakeups,
+		"kicks": s.Kicks, "kicks_suppressed": s.KicksSuppressed, "tx_busy": s.TXBusy, "wakeups": s.Wakeups, "polls": s.Polls,
 		"rx_dropped": s.RXDropped, "rx_invalid": s.RXInvalid, "rx_ring_full": s.RXRingFull,
 		"fill_ring_empty": s.FillRingEmpty, "tx_invalid": s.TXInvalid,
 	}

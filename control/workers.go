@@ -55,12 +55,21 @@ func (d *Director) addWorkers() error {
 // on the CPUs that the process may use, the last first, because the first has
 // the most other work as a rule. -1 is anywhere.
 func (d *Director) workerCPUs() []int {
-	if len(d.config.Workers.CPUs) > 0 {
-		return d.config.Workers.CPUs
+	if len(d.tuning.cpus) > 0 {
+		return d.tuning.cpus
 	}
+	if cpus := processCPUs(); len(cpus) > 0 {
+		return cpus
+	}
+	return []int{-1}
+}
+
+// processCPUs are the CPUs that the process may use, the last first: those of
+// the calling thread, which must not be a worker's.
+func processCPUs() []int {
 	var set unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &set); err != nil {
-		return []int{-1}
+		return nil
 	}
 	var cpus []int
 	for cpu := len(set)*64 - 1; cpu >= 0; cpu-- {
@@ -73,7 +82,7 @@ func (d *Director) workerCPUs() []int {
 
 func (d *Director) startWorker(queue, cpu int) error {
 	w, err := dataplane.NewWorker(d.plane, dataplane.WorkerConfig{
-		Queue: uint32(queue), CPU: cpu, Batch: d.config.Rings.Batch, Spin: d.config.Workers.Spin,
+		Queue: uint32(queue), CPU: cpu, Batch: d.tuning.batch, Spin: d.tuning.spin,
 		Ports: len(d.ports), Frames: d.umemConfig(), Failures: d.failures, Now: monotonicTick,
 	})
 	if err != nil {

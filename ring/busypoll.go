@@ -68,6 +68,9 @@ func (s *Socket) SetBusyPoll(b BusyPoll) error {
 	return nil
 }
 
+// BusyPoll is how the socket polls at the moment.
+func (s *Socket) BusyPoll() BusyPoll { return s.busyPoll }
+
 // SetTXBudget changes SocketConfig.TXBudget while frames flow. ENOPROTOOPT is a
 // kernel without it.
 func (s *Socket) SetTXBudget(frames uint32) error {

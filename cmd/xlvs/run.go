@@ -50,6 +50,10 @@ func runDirector(c *cli.Context) error {
 	reload := make(chan os.Signal, 1)
 	signal.Notify(reload, syscall.SIGHUP)
 	defer signal.Stop(reload)
+	level := new(slog.LevelVar)
+	if err := level.UnmarshalText([]byte(cfg.Log.Level)); err != nil {
+		return err // config knows the words
+	}
 	return control.Run(c.Context, control.Options{
 		Config:      cfg,
 		Load:        func() (*config.Config, error) { return config.Load(path) },
@@ -57,17 +61,15 @@ func runDirector(c *cli.Context) error {
 		Ephemeral:   c.Bool("ephemeral"),
 		Replace:     c.Bool("replace"),
 		FreshTables: c.Bool("fresh-tables"),
-		Logger:      newLogger(c.App.ErrWriter, cfg),
+		Logger:      newLogger(c.App.ErrWriter, cfg.Log.Format, level),
+		LogLevel:    level,
 	})
 }
 
-// newLogger logs as the configuration asks, which has checked the words.
-func newLogger(w io.Writer, cfg *config.Config) *slog.Logger {
-	level := map[string]slog.Level{
-		"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
-	}[cfg.Log.Level]
+// newLogger logs in a format of the configuration, from a level on that may change.
+func newLogger(w io.Writer, format string, level *slog.LevelVar) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level}
-	if cfg.Log.Format == "json" {
+	if format == "json" {
 		return slog.New(slog.NewJSONHandler(w, options))
 	}
 	return slog.New(slog.NewTextHandler(w, options))

@@ -171,3 +171,59 @@ func ReadDriver(name string) (*Driver, error) {
 		Name: text(info.Driver[:]), Version: text(info.Version[:]), Firmware: text(info.Fw_version[:]), Bus: text(info.Bus_info[:]),
 	}, nil
 }
+
+// fields are pointers to the fields, to treat them alike.
+func (c *Coalescing) fields() (numbers [4]**uint32, flags [2]**bool) {
+	return [4]**uint32{&c.RXMicroseconds, &c.RXFrames, &c.TXMicroseconds, &c.TXFrames}, [2]**bool{&c.AdaptiveRX, &c.AdaptiveTX}
+}
+
+// only is c with the fields that are set in which.
+func (c Coalescing) only(which Coalescing) Coalescing {
+	numbers, flags := c.fields()
+	wantNumbers, wantFlags := which.fields()
+	for i := range numbers {
+		if *wantNumbers[i] == nil {
+			*numbers[i] = nil
+		}
+	}
+	for i := range flags {
+		if *wantFlags[i] == nil {
+			*flags[i] = nil
+		}
+	}
+	return c
+}
+
+// With is c with the fields of other that are set.
+func (c Coalescing) With(other Coalescing) Coalescing {
+	numbers, flags := c.fields()
+	otherNumbers, otherFlags := other.fields()
+	for i := range numbers {
+		if *otherNumbers[i] != nil {
+			*numbers[i] = *otherNumbers[i]
+		}
+	}
+	for i := range flags {
+		if *otherFlags[i] != nil {
+			*flags[i] = *otherFlags[i]
+		}
+	}
+	return c
+}
+
+// lacking names a field that is set in c and not in has, or is "".
+func (c Coalescing) lacking(has Coalescing) string {
+	numbers, flags := c.fields()
+	hasNumbers, hasFlags := has.fields()
+	for i, name := range []string{"rx-usecs", "rx-frames", "tx-usecs", "tx-frames"} {
+		if *numbers[i] != nil && *hasNumbers[i] == nil {
+			return name
+		}
+	}
+	for i, name := range []string{"adaptive-rx", "adaptive-tx"} {
+		if *flags[i] != nil && *hasFlags[i] == nil {
+			return name
+		}
+	}
+	return ""
+}
