@@ -88,7 +88,8 @@ func (d *director) launch(options ...string) {
 	exe, err := os.Executable()
 	must(d.t, err)
 	cmd := exec.Command(exe)
-	cmd.Env = append(os.Environ(), directorEnv+"="+d.file(), optionsEnv+"="+strings.Join(options, ","))
+	cmd.Env = append(os.Environ(), directorEnv+"="+d.file(), optionsEnv+"="+strings.Join(options, ","),
+		"GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE")) // or each stop takes a second with the race detector
 	stdin, err := cmd.StdinPipe()
 	must(d.t, err)
 	stderr, err := cmd.StderrPipe()
@@ -152,6 +153,9 @@ func (d *director) waitEnd() {
 		d.t.Fatalf("the director did not end:\n%s", d.log)
 	}
 	d.stdin.Close()
+	if d.log.count("DATA RACE") > 0 {
+		d.t.Errorf("the director has a data race:\n%s", d.log)
+	}
 }
 
 // stop stops the director cleanly.

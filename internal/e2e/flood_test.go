@@ -123,15 +123,19 @@ func (b *bed) segments(flows []flow, flags uint8) map[flow]byte {
 	b.t.Helper()
 	w := b.wires[0]
 	w.take()
-	for i, f := range flows {
-		w.sendPacket(f.tcp(uint32(i)).Flags(flags))
+	by := map[netip.AddrPort]flow{}
+	for _, f := range flows {
+		by[f.client] = f
+		w.sendPacket(f.tcp(uint32(flags)).Flags(flags))
 	}
 	for deadline := time.Now().Add(100 * time.Millisecond); w.count() < len(flows) && time.Now().Before(deadline); {
 		time.Sleep(time.Millisecond)
 	}
 	met := map[flow]byte{}
-	for _, a := range w.take() {
-		met[flows[a.number]] = a.server
+	for _, a := range w.take() { // late ones of another kind, too
+		if f, ok := by[a.source]; ok && a.number == uint32(flags) {
+			met[f] = a.server
+		}
 	}
 	return met
 }

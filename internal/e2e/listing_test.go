@@ -21,7 +21,7 @@ func TestListingDoesNotStall(t *testing.T) {
 services:
   - {address: 203.0.113.10, protocol: udp, port: 7, scheduler: rr, servers: [{address: 10.0.0.11}, {address: 10.0.0.12}]}
 `))
-	const clients, ports = 50, 5000
+	const clients, ports = 300 / slowness, 1000
 	b.fill(clients, ports)
 
 	quiet := b.gaps(time.Now().Add(500 * time.Millisecond).Before)
