@@ -13,17 +13,22 @@ type TableCase struct {
 	Entries int     `json:"entries"` // that were put into it
 	Load    float64 `json:"load"`    // entries as a share of what it was made for; 0 if it grows as it likes
 
-	Lookup      float64 `json:"lookup_ns"`      // of a random entry that was put in
-	LookupMiss  float64 `json:"lookup_miss_ns"` // of a key that was not
-	Insert      float64 `json:"insert_ns"`      // until it is full as above
-	Expire      float64 `json:"expire_ns"`      // to be rid of an entry that is over; 0 if it has no expiry
-	LookupAll   float64 `json:"lookup_all_cores_ns"`
-	InsertAll   float64 `json:"insert_all_cores_ns"`
-	BytesEntry  float64 `json:"bytes_per_entry"` // memory taken from the system for the entries, over their number
-	Cores       int     `json:"cores"`           // that "all cores" means
-	GCPauseNs   float64 `json:"gc_ns"`           // a full collection of garbage with the table in memory
-	ExpireNote  string  `json:"expire_note,omitempty"`
-	Description string  `json:"description"` // how the table was set up
+	Lookup     float64 `json:"lookup_ns"`      // of a random entry that was put in
+	LookupMiss float64 `json:"lookup_miss_ns"` // of a key that was not
+	// LookupSingle is a lookup that waits for memory on its own, for a table whose
+	// Lookup is one of a batch.
+	LookupSingle float64 `json:"lookup_single_ns,omitempty"`
+	Insert       float64 `json:"insert_ns"` // until it is full as above
+	Expire       float64 `json:"expire_ns"` // to be rid of an entry that is over; 0 if it has no expiry
+	LookupAll    float64 `json:"lookup_all_cores_ns"`
+	InsertAll    float64 `json:"insert_all_cores_ns"`
+	BytesEntry   float64 `json:"bytes_per_entry"` // memory taken from the system for the entries, over their number
+	Cores        int     `json:"cores"`           // that "all cores" means
+	// CollectionNs is how long a collection of garbage takes with the table in memory and
+	// nothing else that would matter.
+	CollectionNs float64 `json:"gc_ns"`
+	ExpireNote   string  `json:"expire_note,omitempty"`
+	Description  string  `json:"description"` // how the table was set up
 
 	// SplitClients is how many of Clients that opened two connections at once, on two
 	// threads, were sent to two servers. LostEntries is how many of Entries were not

@@ -1,0 +1,29 @@
+// Package table measures the director's connection table beside what else a program
+// in Go could remember its clients in: ristretto and otter, which are caches, and
+// xsync.Map and sync.Map, which are maps. It measures speed, memory, and whether what
+// was put in is found again.
+//
+// # What is compared
+//
+// A client is an address and a source port of its own, and goes to one of eight real
+// servers. All tables get the same clients in the same random order, and each is set up
+// as its documentation advises for a known number of entries (each file says how):
+//
+//   - xlvs has the whole key of a connection, addresses, ports and protocol, made from
+//     a tuple at each call, and works in batches of 64 as the workers do.
+//   - The others get address and port packed into a uint64, the key that is cheapest
+//     for them. They take one key a call; none has a call for more.
+//   - Every table also remembers when an entry is over, as a balancer must. The caches
+//     do it by themselves; for the maps it is part of the value.
+//
+// # How
+//
+// Insertion, memory, expiry and the correctness of each table are measured with
+// nothing else in memory, for a collector of garbage that walks through one table makes the
+// others slower. Then all tables are filled, and lookups take turns, one
+// slice of time each, round by round, starting with another table each round.
+//
+// On one core the clock is the processor time of the whole process: work that a
+// library does in other goroutines, and collecting its garbage, is part of its cost. On
+// all cores it is elapsed time over the operations of all, as in go test -bench.
+package table
