@@ -1,0 +1,256 @@
+//go:build vmtest
+
+package guest
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/xlvs/xlvs/internal/packettest"
+)
+
+// stage is the two directors that plays are shown on, made once: starting a
+// program takes seconds under emulation.
+type stage struct {
+	kernel     *ipvs
+	kernelWire *wire
+	ours       *instance
+	oursWire   *wire
+	plays      int
+}
+
+// testStage is the stage; TestPlays makes it.
+var testStage *stage
+
+func newStage(t *testing.T) *stage {
+	t.Helper()
+	s := &stage{}
+	s.kernel, s.kernelWire = newIPVS(t)
+	ns := namespace(t)
+	s.oursWire = newWire(t, ns)
+	s.ours = newInstance(t, ns)
+	s.ours.configure(t, stageInterfaces, (&setup{}).yaml())
+	s.ours.start(t)
+	return s
+}
+
+const stageInterfaces = "interfaces: [{name: " + directorLink + ", mode: copy}]\nrings: {frames: 1024, rx: 256, tx: 256, fill: 512, completion: 256}"
+
+// play is one script on the stage. It has a virtual address and a mark of its own,
+// so that what an earlier play left in the tables does not matter.
+type play struct {
+	*testing.T
+	stage  *stage
+	number int
+	setup  setup
+	vip    netip.Addr
+	ipv6   bool
+	// apart has the clients that the two directors treat differently, by their
+	// addresses: their entries are not compared. Nor are the servers' loads then.
+	apart []netip.Addr
+	// known has the clients whose templates are assured in xlvs whatever they are in IPVS.
+	known  []netip.Addr
+	serial int
+}
+
+// begin makes a play of a family and applies its setup, which is given the play's
+// virtual address and mark.
+func begin(t *testing.T, ipv6 bool, make func(vip netip.Addr, mark uint32) setup) *play {
+	t.Helper()
+	s := testStage
+	s.plays++
+	p := &play{T: t, stage: s, number: s.plays, ipv6: ipv6}
+	p.vip = address(fmt.Sprintf("198.51.100.%d", p.number))
+	if ipv6 {
+		p.vip = address(fmt.Sprintf("2001:db8:1::%x", p.number))
+	}
+	t.Cleanup(p.explain)
+	p.setup = make(p.vip, p.mark())
+	p.apply()
+	return p
+}
+
+// explain says what may tell why a play failed.
+func (p *play) explain() {
+	if !p.Failed() {
+		return
+	}
+	s := p.stage.ours.status(p)
+	p.Logf("what xlvs did with frames so far: %v, of them by the XDP program: %v", s.Frames, s.Steering)
+	lines := strings.Split(p.stage.ours.log(p), "\n")
+	p.Logf("the end of its log:\n%s", strings.Join(lines[max(0, len(lines)-12):], "\n"))
+}
+
+func (p *play) mark() uint32 { return uint32(1000 + p.number) }
+
+// change edits the setup and brings both directors to it.
+func (p *play) change(edit func(*setup)) {
+	p.Helper()
+	p.setup = p.setup.clone()
+	edit(&p.setup)
+	p.apply()
+	p.compare("after a change of configuration")
+}
+
+func (p *play) apply() {
+	p.Helper()
+	p.stage.kernel.apply(p, p.setup)
+	p.stage.ours.configure(p, stageInterfaces, p.setup.yaml())
+	p.stage.ours.reload(p)
+}
+
+// server edits a real server of the play's first service.
+func (p *play) server(number int, edit func(*server)) {
+	p.Helper()
+	p.change(func(s *setup) {
+		at := slices.IndexFunc(s.services[0].servers, func(r server) bool { return r.number == number })
+		edit(&s.services[0].servers[at])
+	})
+}
+
+// weight sets a real server's weight.
+func (p *play) weight(number, weight int) {
+	p.Helper()
+	p.server(number, func(s *server) { s.weight = weight })
+}
+
+// remove removes a real server from the first service; add adds one behind the others.
+func (p *play) remove(number int) {
+	p.Helper()
+	p.change(func(s *setup) {
+		v := &s.services[0]
+		v.servers = slices.DeleteFunc(v.servers, func(r server) bool { return r.number == number })
+	})
+}
+
+func (p *play) add(number, weight int) {
+	p.Helper()
+	p.change(func(s *setup) {
+		s.services[0].servers = append(s.services[0].servers, server{number: number, weight: weight})
+	})
+}
+
+// from begins a packet of a client, which is its last address byte or more
+// ("7", "3.7" for another /24), to the play's virtual address.
+func (p *play) from(client string) packettest.Packet {
+	return packettest.IP(p.client(client), p.vip)
+}
+
+// client is a client's address: its last byte, or the third byte too.
+func (p *play) client(name string) netip.Addr {
+	net, host, ok := strings.Cut(name, ".")
+	if !ok {
+		net, host = "0", name
+	}
+	if p.ipv6 {
+		return address(fmt.Sprintf("2001:db8:c%d:%s::%s", p.number, net, host))
+	}
+	return address(fmt.Sprintf("10.%d.%s.%s", 100+p.number, net, host))
+}
+
+// goes shows both directors a packet, which must go to one server (or nowhere)
+// in both, and compares what they list then.
+func (p *play) goes(what string, packet packettest.Packet, want outcome) {
+	p.Helper()
+	p.differs(what, packet, want, want, "")
+}
+
+// differs is goes where the two directors do differently on purpose; why says
+// the purpose.
+func (p *play) differs(what string, packet packettest.Packet, kernel, ours outcome, why string) {
+	p.Helper()
+	gotKernel, gotOurs := p.show(packet)
+	if gotKernel != kernel {
+		p.Errorf("%s: ipvs sends it to %v, expected %v", what, gotKernel, kernel)
+	}
+	if gotOurs != ours {
+		p.Errorf("%s: xlvs sends it to %v, expected %v (ipvs: %v)", what, gotOurs, ours, gotKernel)
+	}
+	if why != "" {
+		p.Logf("%s: ipvs %v, xlvs %v: %s", what, gotKernel, gotOurs, why)
+	}
+	p.compare(what)
+}
+
+// show gives a packet to both directors. An answer of the director's kernel is
+// taken for nowhere: a client of xlvs gets none.
+func (p *play) show(packet packettest.Packet) (kernel, ours outcome) {
+	p.Helper()
+	var both sync.WaitGroup
+	both.Go(func() { kernel = p.stage.kernelWire.exchange(p, packet)[0] })
+	both.Go(func() { ours = p.stage.oursWire.exchange(p, packet)[0] })
+	both.Wait()
+	return max(kernel, nowhere), max(ours, nowhere)
+}
+
+// setApart leaves a client's entries out of comparisons from now on.
+func (p *play) setApart(clients ...string) {
+	for _, c := range clients {
+		p.apart = append(p.apart, p.client(c))
+	}
+}
+
+// staysKnown says that a client's template that moves to another server stays
+// assured in xlvs, where IPVS makes a new one that is not: what is assured is that
+// the client is no invented address.
+func (p *play) staysKnown(client string) { p.known = append(p.known, p.client(client)) }
+
+// settling is how long the directors may take to list the same: both remove what
+// has ended a little later, and a listing made while entries move is not exact.
+const settling = 3 * time.Second
+
+// compare compares what the directors list of the play's services and clients.
+func (p *play) compare(when string) {
+	p.Helper()
+	found := differences(p.views())
+	for deadline := time.Now().Add(settling); len(found) > 0 && time.Now().Before(deadline); {
+		time.Sleep(pollInterval)
+		found = differences(p.views())
+	}
+	for _, d := range found {
+		p.Errorf("%s: %s", when, d)
+	}
+}
+
+// views are what the directors list of the play's services and clients.
+func (p *play) views() (kernel, ours view) {
+	p.Helper()
+	service := func(name string) bool {
+		return name == fmt.Sprintf("FWM %d", p.mark()) || strings.Contains(name, p.vip.String()+":") || strings.Contains(name, "["+p.vip.String()+"]")
+	}
+	client := func(a netip.Addr) bool { return p.mine(a) && !slices.Contains(p.apart, a) }
+	kernel, ours = p.stage.kernel.view(p).only(client, service), p.stage.ours.view(p).only(client, service)
+	for i, t := range kernel.templates {
+		kernel.templates[i].assured = t.assured || slices.Contains(p.known, t.client)
+	}
+	if len(p.apart) > 0 {
+		kernel.loads, ours.loads = nil, nil
+	}
+	return kernel, ours
+}
+
+// mine tells whether an address, masked or not, is one of the play's clients'.
+func (p *play) mine(a netip.Addr) bool {
+	if a.IsUnspecified() { // masked to nothing
+		return true
+	}
+	if p.ipv6 {
+		return prefix(fmt.Sprintf("2001:db8:c%d::/48", p.number)).Contains(a)
+	}
+	return prefix(fmt.Sprintf("10.%d.0.0/16", 100+p.number)).Contains(a)
+}
+
+// until waits until a condition holds in what both directors list.
+func (p *play) until(what string, holds func(view) bool) {
+	p.Helper()
+	await(p, what, func() bool {
+		kernel, ours := p.views()
+		return holds(kernel) && holds(ours)
+	})
+	p.compare(what)
+}
