@@ -64,13 +64,13 @@ func (c *client) transfer(session *ftp.ServerConn) (behind []string, err error) 
 		return behind, err
 	}
 	behind = append(behind, listed)
-	named, err := retrieve(session, ftpNamePrefix+listed)
+	named, err := retrieve(session, ftpPublic+"/"+ftpNamePrefix+listed)
 	if err != nil {
 		return behind, err
 	}
 	behind = append(behind, named)
 	// Only the server that has stored the upload can give it back.
-	name, upload := "from-"+c.addr.String(), rand.Text()
+	name, upload := ftpUploads+"/from-"+c.addr.String(), rand.Text()
 	if err := session.Stor(name, strings.NewReader(upload)); err != nil {
 		return behind, fmt.Errorf("STOR: %w", err)
 	}
@@ -109,7 +109,7 @@ func (c *client) dialFTP(ctx context.Context, network, address string, seen *ftp
 
 // listedServer is the server named by the listing.
 func listedServer(session *ftp.ServerConn) (string, error) {
-	entries, err := session.List("/")
+	entries, err := session.List("/" + ftpPublic)
 	if err != nil {
 		return "", fmt.Errorf("LIST: %w", err)
 	}

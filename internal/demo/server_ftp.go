@@ -15,8 +15,12 @@ import (
 // The FTP account.
 const ftpUser, ftpPassword = "demo", "demo"
 
-// ftpNamePrefix and the server's name are the name of the one file that a
-// server has from the start, and the server's name is its content: so a listing
+// The folders of a server. Clients list one and write into the other, because the
+// library trips over a file that goes while it lists.
+const ftpPublic, ftpUploads = "public", "uploads"
+
+// ftpNamePrefix and the server's name are the name of the one file in the public
+// folder, and the server's name is its content: so a listing
 // and a retrieval each tell where they come from.
 const ftpNamePrefix = "server-"
 
@@ -24,10 +28,12 @@ const ftpNamePrefix = "server-"
 // its control connection came to, under direct routing the virtual one.
 func serveFTP(ctx context.Context, group *errgroup.Group, name, dir string) error {
 	root := filepath.Join(dir, "ftp-"+name)
-	if err := os.MkdirAll(root, 0o700); err != nil {
-		return err
+	for _, folder := range []string{ftpPublic, ftpUploads} {
+		if err := os.MkdirAll(filepath.Join(root, folder), 0o700); err != nil {
+			return err
+		}
 	}
-	if err := os.WriteFile(filepath.Join(root, ftpNamePrefix+name), []byte(name), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(root, ftpPublic, ftpNamePrefix+name), []byte(name), 0o600); err != nil {
 		return err
 	}
 	driver, err := file.NewDriver(root)
