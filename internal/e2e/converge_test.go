@@ -228,8 +228,9 @@ func drawService(s *strings.Builder, r *rand.Rand, key string) {
 		servers = append(servers, fmt.Sprintf("{address: 10.0.0.%d, weight: %d}", 11+i, max(0, r.IntN(5)-1)))
 	}
 	fmt.Fprintf(s, "  - {%s, scheduler: %s, %s servers: [%s]}\n", key,
-		// All but ovf, which refuses clients by the number of connections there are.
-		pick(r, "rr", "wrr", "lc", "wlc", "sed", "nq", "sh", "dh", "mh", "fo", "twos", "lblc", "lblcr"),
+		// All but ovf, which refuses clients by the number of connections there are,
+		// and mh, which as in IPVS remembers the last weight of a quiesced server.
+		pick(r, "rr", "wrr", "lc", "wlc", "sed", "nq", "sh", "dh", "fo", "twos", "lblc", "lblcr"),
 		pick(r, "", "persistence: {timeout: 1m},", "persistence: {timeout: 2m, mask: 24},", "expire_nodest: true,", "one_packet: true,"),
 		strings.Join(servers, ", "))
 }
