@@ -131,6 +131,7 @@ func (d *Director) start() error {
 		}
 	}
 	d.show()
+	d.onStop(d.socket.close) // before what it shows goes away
 	go d.socket.serve(d)
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 )
 
@@ -31,6 +32,9 @@ type socketServer struct {
 	path     string
 	listener net.Listener
 	server   http.Server
+
+	requests sync.RWMutex // read-locked by each request while it reads the source
+	closed   bool         // guarded by requests
 }
 
 // listen opens the control socket, in a folder that it makes if needed, open
@@ -70,12 +74,24 @@ func (s *socketServer) serve(src source) {
 	mux.HandleFunc("GET /v1/templates", func(w http.ResponseWriter, r *http.Request) { stream(w, r, src.templates) })
 	mux.HandleFunc("GET /v1/tuning", func(w http.ResponseWriter, r *http.Request) { getTuning(w, r, src) })
 	mux.HandleFunc("PUT /v1/tuning", func(w http.ResponseWriter, r *http.Request) { putTuning(w, r, src) })
-	s.server.Handler = mux
+	s.server.Handler = s.untilClosed(mux)
 	s.server.ReadHeaderTimeout = 5 * time.Second
 	s.server.Serve(s.listener) //nolint:errcheck // it always ends with ErrServerClosed
 }
 
-// close stops answering; requests under way get a second.
+// untilClosed lets close wait for requests: the source may go away afterwards.
+func (s *socketServer) untilClosed(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.requests.RLock()
+		defer s.requests.RUnlock()
+		if !s.closed {
+			h.ServeHTTP(w, r)
+		}
+	})
+}
+
+// close stops answering; requests under way get a second. When it returns, none
+// is under way. Closing twice does no harm.
 func (s *socketServer) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
@@ -87,6 +103,9 @@ func (s *socketServer) close() error {
 	if closed := s.listener.Close(); !errors.Is(closed, net.ErrClosed) {
 		err = errors.Join(err, closed)
 	}
+	s.requests.Lock()
+	defer s.requests.Unlock()
+	s.closed = true
 	return err
 }
 
