@@ -40,10 +40,10 @@ func (d *Director) apply(cfg *config.Config) error {
 		return err
 	}
 	p, err := d.builder.build(cfg, d.ifindexes())
-	if err != nil {
-		return err
+	if err == nil {
+		err = bpf.Check(p.steerRules, p.steerServices)
 	}
-	if err := bpf.Check(p.steerRules, p.steerServices); err != nil {
+	if err != nil {
 		d.builder.release(d.policy.services)
 		return err
 	}
