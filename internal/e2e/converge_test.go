@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -36,7 +37,7 @@ func TestRefusedReloads(t *testing.T) {
 		{"interface", strings.Replace(good, "name: eth0", "name: eth5", 1), []string{"interface eth5", "restart"}},
 		{"socket", strings.Replace(good, b.socket(), b.socket()+"2", 1), []string{"control.socket", "restart"}},
 		{"pin", strings.Replace(good, b.pin, b.pin+"2", 1), []string{"steering.pin", "restart"}},
-		{"too many servers", b.config(manyServers(300)), []string{"server"}},
+		{"too many servers", b.config(manyServers(1000, 300)), []string{"server"}},
 	} {
 		if b.reload(bad.text) {
 			t.Errorf("%s: the reload was taken", bad.what)
@@ -49,18 +50,39 @@ func TestRefusedReloads(t *testing.T) {
 			t.Errorf("%s: the client moved from server %d to %d", bad.what, server, got)
 		}
 	}
-	if !b.reload(good) {
-		t.Error("a good configuration is refused after the bad ones")
+	for _, text := range []string{b.config(manyServers(5000, 200)), good} {
+		if !b.reload(text) {
+			t.Errorf("a good configuration is refused after the bad ones:\n%s", b.log)
+		}
 	}
 	b.stop()
 }
 
-// manyServers has more real servers than the tables of a bed.
-func manyServers(n int) string {
+// TestRefusedReloadsTakeNoRoom: servers that a refused configuration had do not
+// stand in the way of the next one.
+func TestRefusedReloadsTakeNoRoom(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, 1)
+	b.start(b.config(manyServers(1000, 100)))
+	if b.reload(b.config(manyServers(5000, 200))) { // more than there is room for with those in force
+		t.Fatal("300 servers fit into 256")
+	}
+	eventually(t, "their numbers are vacant when the tables have been swept", func() error {
+		if !b.reload(b.config(manyServers(9000, 150))) {
+			return errors.New("150 servers more do not fit")
+		}
+		return nil
+	})
+	b.stop()
+}
+
+// manyServers has n real servers, each of a service of its own; a bed's tables
+// have room for 256.
+func manyServers(port, n int) string {
 	var s strings.Builder
 	s.WriteString("services:\n")
 	for i := range n {
-		fmt.Fprintf(&s, "  - {address: %s, protocol: tcp, port: %d, servers: [{address: 10.0.0.11}]}\n", vip, 1000+i)
+		fmt.Fprintf(&s, "  - {address: %s, protocol: tcp, port: %d, servers: [{address: 10.0.0.11}]}\n", vip, port+i)
 	}
 	return s.String()
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -59,6 +60,44 @@ services:
 		t.Errorf("a frame took %v during a listing of %v", worst, each)
 	}
 	b.stop()
+}
+
+// TestStopUnderListings stops the director while clients of the control socket
+// read large tables: one as fast as it can, one not at all.
+func TestStopUnderListings(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, 1)
+	b.start(b.config(`
+services:
+  - {address: 203.0.113.10, protocol: udp, port: 7, scheduler: rr, servers: [{address: 10.0.0.11}]}
+`))
+	b.fill(40, 1000)
+	lazy := make(chan error, 1)
+	go b.control.Connections(t.Context(), func(*control.Connection) error { //nolint:errcheck // it ends with the director
+		lazy <- nil
+		<-t.Context().Done()
+		return t.Context().Err()
+	})
+	<-lazy
+	eager, first := make(chan error, 1), make(chan bool, 1)
+	go func() {
+		for {
+			err := b.control.Connections(t.Context(), func(*control.Connection) error { return nil })
+			if err != nil {
+				eager <- err
+				return
+			}
+			select {
+			case first <- true:
+			default:
+			}
+		}
+	}()
+	<-first
+	b.stop()
+	if err := <-eager; !strings.Contains(err.Error(), "control socket") && !strings.Contains(err.Error(), "no director answers") {
+		t.Errorf("the listing ended with %v", err)
+	}
 }
 
 // fill makes connections.

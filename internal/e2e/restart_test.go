@@ -209,6 +209,29 @@ func TestKillAndStartWithOtherTables(t *testing.T) {
 	b.stop()
 }
 
+// TestKillAndStartWithFewerInterfaces takes the program off an interface that the
+// new configuration does not name.
+func TestKillAndStartWithFewerInterfaces(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, 1, 1)
+	before := b.hostState()
+	b.start(b.config(loadPolicy(1)))
+	b.probe(b.wires[0], b.wires[1], flowOf(1, 1000, udpTo(7)))
+	b.kill()
+	b.interfaces = "[{name: eth1}]"
+	b.start(b.config(loadPolicy(1)))
+	b.probe(b.wires[1], b.wires[1], flowOf(1, 1000, udpTo(7)))
+	eth0, err := b.inside.Netlink().LinkByName("eth0")
+	must(t, err)
+	if x := eth0.Attrs().Xdp; x != nil && x.Attached {
+		t.Errorf("eth0 still has program %d", x.ProgId)
+	}
+	b.stop()
+	if after := b.hostState(); after != before {
+		t.Errorf("the host was\n%s\nand is\n%s", before, after)
+	}
+}
+
 // TestKillKeepsTCP kills the director under TCP connections: they wait, and go on.
 func TestKillKeepsTCP(t *testing.T) {
 	t.Parallel()
