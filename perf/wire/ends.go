@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -23,6 +22,7 @@ type ends struct {
 	programs wireObjects
 	attached link.Link
 	blank    []byte // as large as the map of numbers
+	next     uint32 // number of the next trial's first frame
 }
 
 // newEnds attaches the sink to the site's interface, which gives it a receive
@@ -54,7 +54,7 @@ func newEnds(s *site, traffic Traffic, cpus []int, mode link.XDPAttachFlags) (e 
 func (e *ends) close() error { return errors.Join(e.attached.Close(), e.programs.Close()) }
 
 func (e *ends) expect(stamp bool) error {
-	want := expected(stamp)
+	want := expected(stamp, e.next)
 	if err := e.programs.Expectation.Put(uint32(0), &want); err != nil {
 		return fmt.Errorf("set up sink: %w", err)
 	}
@@ -74,6 +74,7 @@ type outcome struct {
 	sent, opened          uint64
 	received, duplicates  uint64
 	unnumbered            uint64        // received, but not checked for being duplicates
+	stale                 uint64        // not counted as received: of an earlier trial
 	elapsed               time.Duration // that the generators were at work
 	bestSecond, allOfThem float64       // frames a second at the sink
 	delays                *hdrhistogram.Histogram
@@ -114,6 +115,7 @@ func (e *ends) trial(ctx context.Context, l load) (*outcome, error) {
 	o.received = after.Frames - before.Frames
 	o.duplicates = after.Duplicates - before.Duplicates
 	o.unnumbered = after.Unnumbered - before.Unnumbered
+	o.stale = after.Stale - before.Stale
 	if err := e.readStreams(o); err != nil {
 		return nil, err
 	}
@@ -146,6 +148,7 @@ func (e *ends) prepare(l load) error {
 	traffic.Fresh = l.fresh
 	for i := range e.cpus {
 		s := traffic.stream(i, len(e.cpus), l.rate, l.stamp)
+		s.First += e.next
 		if l.fresh > 0 {
 			s.Opened = e.opened(i) // a flow that an earlier trial opened is not new
 		}
@@ -165,6 +168,7 @@ func (e *ends) opened(i int) uint64 {
 }
 
 func (e *ends) readStreams(o *outcome) error {
+	last := uint64(0)
 	for i := range e.cpus {
 		var s wireStream
 		if err := e.programs.Streams.Lookup(uint32(i), &s); err != nil {
@@ -172,7 +176,9 @@ func (e *ends) readStreams(o *outcome) error {
 		}
 		o.sent += s.Sent
 		o.opened += s.Opened
+		last = max(last, s.Sent)
 	}
+	e.next += uint32(last) * uint32(len(e.cpus))
 	return nil
 }
 
@@ -277,21 +283,6 @@ type xdpContext struct {
 	Ingress, Queue, Egress  uint32
 }
 
-// pin keeps the calling thread, which its goroutine must have locked, on a CPU,
-// and puts it before others there. The latter is not everybody's to ask for.
-func pin(cpu int) error {
-	var set unix.CPUSet
-	set.Set(cpu)
-	if err := unix.SchedSetaffinity(0, &set); err != nil {
-		return fmt.Errorf("pin to cpu %d: %w", cpu, err)
-	}
-	_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), highPriority)
-	return nil
-}
-
-// highPriority is the nice value of those who measure and are measured.
-const highPriority = -20
-
 // tally reads the sink.
 func (e *ends) tally() (sum wireTally, err error) {
 	var all []wireTally
@@ -303,6 +294,7 @@ func (e *ends) tally() (sum wireTally, err error) {
 		sum.Bytes += t.Bytes
 		sum.Duplicates += t.Duplicates
 		sum.Unnumbered += t.Unnumbered
+		sum.Stale += t.Stale
 	}
 	return sum, nil
 }
@@ -347,6 +339,5 @@ func (e *ends) settle(ctx context.Context) (wireTally, error) {
 			last, since = now, time.Now()
 		}
 	}
-	runtime.KeepAlive(e)
 	return last, err
 }

@@ -81,7 +81,7 @@ func forwardRing(ctx context.Context, s *site, cpus []int) error {
 		return err
 	}
 	defer programs.Close()
-	want := expected(false)
+	want := expected(false, 0)
 	if err := programs.Expectation.Put(uint32(0), &want); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/xlvs/xlvs/perf/result"
@@ -16,6 +17,7 @@ func Run(ctx context.Context, o Options) (*result.Wire, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
+	defer raiseSession(os.Getpid())()
 	r := &runner{o: &o, total: len(o.Opponents) * len(o.Queues) * o.Repeat}
 	for _, queues := range o.Queues {
 		first := len(r.seats)
@@ -175,12 +177,11 @@ func (r *runner) trials(ctx context.Context, s *seat, round int, b *bed, running
 	return m, nil
 }
 
-// search finds the loss-free rate, below what was offered at most.
+// search finds the loss-free rate.
 func (r *runner) search(ctx context.Context, b *bed, m *measurement) (err error) {
-	// What gets through when more is offered is about as much as goes without loss;
-	// a little more, so that the search is what decides.
-	ceiling := 1.1 * m.throughput.bestSecond
-	m.lossFree, err = searchLossFree(ceiling, r.o.Resolution, r.o.Tolerance, func(rate float64) (float64, error) {
+	// What gets through when more is offered is about as much as goes without loss.
+	start, ceiling := m.throughput.bestSecond, max(m.throughput.bestSecond, m.throughput.offered())
+	m.lossFree, err = searchLossFree(start, ceiling, r.o.Resolution, r.o.Tolerance, func(rate float64) (float64, error) {
 		o, err := b.ends.trial(ctx, load{rate: rate, duration: r.o.Step, fresh: r.o.Mix})
 		if err != nil {
 			return 0, err

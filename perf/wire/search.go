@@ -4,12 +4,13 @@ package wire
 // was lost.
 type probe func(rate float64) (loss float64, err error)
 
-// searchLossFree finds the highest rate up to ceiling at which no more than
-// tolerance of the frames is lost, to within resolution of the ceiling (a share),
-// or 0 if there is none down to there. It asks probe for the ceiling first, and
-// then halves the interval (RFC 2544, section 26.1). A rate that loses is offered
+// searchLossFree finds the highest rate at which no more than tolerance of the
+// frames is lost, to within resolution (a share of start), or 0 if there is none
+// down to there. It begins at start: while that is carried it offers a quarter more,
+// up to ceiling; then it halves the interval between the best rate that was carried
+// and the least that was not (RFC 2544, section 26.1). A rate that loses is offered
 // a second time before it counts as lost.
-func searchLossFree(ceiling, resolution, tolerance float64, p probe) (rate float64, err error) {
+func searchLossFree(start, ceiling, resolution, tolerance float64, p probe) (rate float64, err error) {
 	carried := func(rate float64) (bool, error) {
 		for range 2 {
 			loss, err := p(rate)
@@ -22,11 +23,21 @@ func searchLossFree(ceiling, resolution, tolerance float64, p probe) (rate float
 		}
 		return false, nil
 	}
-	good, bad := 0.0, ceiling
-	if ok, err := carried(ceiling); ok || err != nil {
-		return ceiling, err
+	good, bad := 0.0, start
+	for {
+		ok, err := carried(bad)
+		if err != nil {
+			return 0, err
+		}
+		if !ok {
+			break
+		}
+		if bad >= ceiling {
+			return bad, nil
+		}
+		good, bad = bad, min(bad*growth, ceiling)
 	}
-	for bad-good > resolution*ceiling {
+	for bad-good > resolution*start {
 		middle := good + (bad-good)/2
 		ok, err := carried(middle)
 		if err != nil {
@@ -40,3 +51,6 @@ func searchLossFree(ceiling, resolution, tolerance float64, p probe) (rate float
 	}
 	return good, nil
 }
+
+// growth is how fast a search goes up.
+const growth = 1.25

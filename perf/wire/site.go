@@ -118,6 +118,7 @@ func (s *site) start(cmd *exec.Cmd, cpus []int) (*child, error) {
 		if err != nil {
 			return err
 		}
+		raiseSession(cmd.Process.Pid) // its own, with which it goes
 		c.err = cmd.Wait()
 		close(c.exited)
 		return nil

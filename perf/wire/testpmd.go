@@ -38,7 +38,7 @@ func startTestpmd(ctx context.Context, b *bed, o *Options) (*running, error) {
 		return nil, fmt.Errorf("%w%s", err, undone(r))
 	}
 	// It forwards once told to, and ends when its input does.
-	r.undo = append(r.undo, in.Close)
+	r.undo = append(r.undo, func() error { in.Close(); return nil }) // it is closed when the process ends
 	if _, err := io.WriteString(in, "start\n"); err != nil {
 		return nil, fmt.Errorf("%w%s", err, undone(r))
 	}
@@ -55,7 +55,7 @@ func testpmdArguments(b *bed, o *Options) []string {
 	}
 	return []string{
 		"--lcores", strings.Join(lcores, ","), "--main-lcore", "0",
-		"--no-pci", "--no-huge", "-m", "512", "--in-memory", "--no-telemetry",
+		"--no-pci", "--no-huge", "-m", "512", "--no-shconf", "--no-telemetry",
 		"--vdev", fmt.Sprintf("net_af_xdp0,iface=%s,start_queue=0,queue_count=%d", b.far.device, b.far.queues),
 		"--", "-i", "--forward-mode=macswap", "--total-num-mbufs=16384",
 		fmt.Sprintf("--nb-cores=%d", len(cpus)), fmt.Sprintf("--rxq=%d", b.far.queues), fmt.Sprintf("--txq=%d", b.far.queues),

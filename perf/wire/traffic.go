@@ -120,8 +120,9 @@ func wireOrder(v uint16) uint16 {
 }
 
 // expected is how a sink knows these frames.
-func expected(stamp bool) wireExpected {
+func expected(stamp bool, first uint32) wireExpected {
 	e := wireExpected{
+		First:   first,
 		Network: binary.NativeEndian.Uint32(clients.Addr().AsSlice()),
 		Mask:    binary.NativeEndian.Uint32(net.CIDRMask(clients.Bits(), 32)),
 	}

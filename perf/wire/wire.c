@@ -57,7 +57,8 @@ struct tally {
 	__u64 frames;
 	__u64 bytes;
 	__u64 duplicates;
-	__u64 unnumbered; /* their number is too large to keep */
+	__u64 unnumbered; /* their number is too large to tick off */
+	__u64 stale;	  /* beside frames: sent before the number that was to be the first */
 };
 
 /* How the sink knows the generator's frames: by their client. */
@@ -65,7 +66,7 @@ struct expected {
 	__be32 network;
 	__be32 mask;
 	__u32 stamp;
-	__u32 unused;
+	__u32 first; /* number */
 };
 
 struct {
@@ -311,12 +312,17 @@ int sink(struct xdp_md *ctx)
 
 	if (!e || !tally || !is_ours(ctx, e))
 		return XDP_PASS;
-	tally->frames++;
-	tally->bytes += ctx->data_end - ctx->data;
 	struct trailer *t = trailer_of(ctx);
 	if (!t)
 		return XDP_DROP;
-	tick_off(tally, t->number);
+	__u32 number = t->number - e->first;
+	if ((__s32)number < 0) {
+		tally->stale++;
+		return XDP_DROP;
+	}
+	tally->frames++;
+	tally->bytes += ctx->data_end - ctx->data;
+	tick_off(tally, number);
 	if (e->stamp) {
 		__u32 index = bucket((__u32)bpf_ktime_get_ns() - t->time);
 		__u64 *count = bpf_map_lookup_elem(&delays, &index);

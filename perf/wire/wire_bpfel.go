@@ -18,7 +18,7 @@ type wireExpected struct {
 	Network uint32
 	Mask    uint32
 	Stamp   uint32
-	Unused  uint32
+	First   uint32
 }
 
 type wireStream struct {
@@ -52,6 +52,7 @@ type wireTally struct {
 	Bytes      uint64
 	Duplicates uint64
 	Unnumbered uint64
+	Stale      uint64
 }
 
 // Names of all BPF objects in the ELF.

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"github.com/urfave/cli/v2"
+	"golang.org/x/term"
+
+	"github.com/xlvs/xlvs/perf/result"
+	"github.com/xlvs/xlvs/perf/wire"
+)
+
+func benchWireCommand() *cli.Command {
+	names, does := wire.Opponents()
+	var list strings.Builder
+	for i := range names {
+		fmt.Fprintf(&list, "  %-8s %s\n", names[i], does[i])
+	}
+	return &cli.Command{
+		Name:  "wire",
+		Usage: "frames through a wire: throughput, loss-free rate, latency, new connections (root)",
+		UsageText: `xlvs bench wire                                    all balancers there are, a few minutes
+xlvs bench wire --measure throughput --repeat 3    the quickest answer
+xlvs bench wire --opponents xlvs,asavie,xdp-tx --queues 1,2 --json
+xlvs bench wire --opponents xlvs --measure latency --loads 0.1,0.5,0.9 --duration 60s
+xlvs bench wire --opponents ipvs,xlvs              where the kernel has ip_vs`,
+		Description: "Puts a generator and a sink at one end of a veth pair made for the run, in namespaces of\n" +
+			"their own, and at the other end each balancer in turn, round by round:\n" + list.String() +
+			"A balancer that cannot be had is skipped, with the reason. mpps is the best second, the\n" +
+			"median of the rounds. The loss-free rate is searched for as in RFC 2544, section 26.1, with\n" +
+			"shorter trials and a tolerance. All balancers have their latency measured at the same rates,\n" +
+			"shares of what the first of them carries.\n" +
+			"With --interface, each balancer is put on a real interface for a while instead, and another\n" +
+			"box sends and measures: xlvs bench generate.",
+		Flags:       benchWireFlags(),
+		Action:      benchWire,
+		Subcommands: []*cli.Command{benchForwardCommand()},
+	}
+}
+
+func benchWireFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringSliceFlag{Name: "opponents", Usage: "the balancers to measure, `NAMES` with commas", DefaultText: "all but af-xdp and ipvs"},
+		&cli.StringSliceFlag{Name: "measure", Usage: "`WHAT`: throughput, loss-free, latency, new",
+			Value: cli.NewStringSlice("throughput", "loss-free", "latency", "new")},
+		&cli.IntSliceFlag{Name: "queues", Usage: "queues of the balancer, one `NUMBER` or several", Value: cli.NewIntSlice(1)},
+		&cli.IntFlag{Name: "repeat", Usage: "`ROUNDS` in which all balancers take their turn", Value: 5},
+		&cli.DurationFlag{Name: "duration", Usage: "`TIME` of a measurement", Value: 2 * time.Second},
+		&cli.DurationFlag{Name: "step", Usage: "`TIME` of a step of the search for the loss-free rate", Value: time.Second},
+		&cli.Float64Flag{Name: "tolerance", Usage: "`SHARE` of the frames that may be lost in it", Value: 1e-4},
+		&cli.Float64SliceFlag{Name: "loads", Usage: "`SHARES` of the capacity at which to measure latency", Value: cli.NewFloat64Slice(0.5)},
+		&cli.IntFlag{Name: "size", Usage: "`BYTES` of a frame", Value: 64},
+		&cli.IntFlag{Name: "flows", Usage: "`NUMBER` of connections that frames belong to", Value: 16000},
+		&cli.Float64Flag{Name: "new", Usage: "`SHARE` of frames that open a new connection, for throughput and loss-free"},
+		&cli.IntSliceFlag{Name: "generator-cpus", Usage: "`CPUS` of the generators", DefaultText: "from 0 up"},
+		&cli.IntSliceFlag{Name: "balancer-cpus", Usage: "`CPUS` of the balancer", DefaultText: "those behind the generators"},
+		&cli.BoolFlag{Name: "install", Usage: "have apt-get install what a balancer needs"},
+		&cli.BoolFlag{Name: "json", Usage: "print results as JSON"},
+		&cli.BoolFlag{Name: "benchfmt", Usage: "print results as benchstat reads them"},
+		&cli.IntFlag{Name: "batch", Usage: "xlvs: `FRAMES` a batch", DefaultText: "as configured by default"},
+		&cli.IntFlag{Name: "budget", Usage: "xlvs: `FRAMES` a transmission", DefaultText: "as configured by default"},
+		&cli.StringFlag{Name: "spin", Usage: "xlvs: adaptive or off", DefaultText: "as configured by default"},
+		&cli.StringFlag{Name: "program", Usage: "xlvs: another build of it, at `PATH`", DefaultText: "this one", TakesFile: true},
+	}
+}
+
+// benchWire measures and prints.
+func benchWire(c *cli.Context) error {
+	if err := noArguments(c); err != nil { // not in Before, which is the subcommand's too
+		return err
+	}
+	options, err := benchWireOptions(c)
+	if err != nil {
+		return err
+	}
+	progress, finish := wireProgress(c.App.ErrWriter)
+	options.Progress = progress
+	found, err := wire.Run(c.Context, options)
+	finish()
+	if found != nil {
+		if err := printWire(c, found); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// benchWireOptions are the flags as options; what is wrong with them is an error
+// of the command line.
+func benchWireOptions(c *cli.Context) (wire.Options, error) {
+	o := wire.Options{
+		Opponents: c.StringSlice("opponents"), Queues: c.IntSlice("queues"), Repeat: c.Int("repeat"),
+		Duration: c.Duration("duration"), Step: c.Duration("step"), Tolerance: c.Float64("tolerance"), Loads: c.Float64Slice("loads"),
+		Size: c.Int("size"), Flows: c.Int("flows"), Mix: c.Float64("new"),
+		Generators: c.IntSlice("generator-cpus"), Balancers: c.IntSlice("balancer-cpus"), Install: c.Bool("install"),
+		Director: wire.Director{Batch: c.Int("batch"), Budget: c.Int("budget"), Spin: c.String("spin"), Program: c.String("program")},
+	}
+	for _, what := range c.StringSlice("measure") {
+		switch what {
+		case "throughput":
+		case "loss-free":
+			o.LossFree = true
+		case "latency":
+			o.Latency = true
+		case "new":
+			o.Fresh = true
+		default:
+			return o, usage{fmt.Errorf("--measure %q: want throughput, loss-free, latency or new", what)}
+		}
+	}
+	if c.Bool("json") && c.Bool("benchfmt") {
+		return o, usage{fmt.Errorf("--json and --benchfmt are two outputs: choose one")}
+	}
+	if err := o.Validate(); err != nil {
+		return o, usage{err}
+	}
+	return o, nil
+}
+
+// wireProgress shows how far a run is: a bar on a terminal, and a line for each
+// measurement. finish takes the bar away.
+func wireProgress(w io.Writer) (show func(wire.Progress), finish func()) {
+	fmt.Fprintln(w, wire.ProgressHeader)
+	bar := progressbar.NewOptions(1, progressbar.OptionSetWriter(w), progressbar.OptionSetVisibility(isTerminal(w)),
+		progressbar.OptionClearOnFinish(), progressbar.OptionSetPredictTime(true))
+	return func(p wire.Progress) {
+		bar.ChangeMax(p.Total)
+		if p.Finished != "" {
+			bar.Clear()
+			fmt.Fprintln(w, p.Finished)
+		}
+		bar.Describe(p.Step)
+		bar.Set(p.Done)
+	}, func() { bar.Finish() }
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+func printWire(c *cli.Context, found *result.Wire) error {
+	switch {
+	case c.Bool("json"):
+		e := json.NewEncoder(c.App.Writer)
+		e.SetIndent("", "  ")
+		return e.Encode(found)
+	case c.Bool("benchfmt"):
+		return wire.WriteBenchmarks(c.App.Writer, found)
+	}
+	return wire.WriteTable(c.App.Writer, found)
+}
+
+// benchForwardCommand is what wire runs in a namespace; nobody calls it by hand.
+func benchForwardCommand() *cli.Command {
+	return &cli.Command{
+		Name:   wire.ForwardCommand[len(wire.ForwardCommand)-1],
+		Usage:  "swap MAC addresses on an interface",
+		Hidden: true,
+		Action: func(c *cli.Context) error {
+			args := c.Args().Slice()
+			if len(args) < 3 {
+				return usage{fmt.Errorf("want KIND INTERFACE CPU..., got %q", args)}
+			}
+			var cpus []int
+			for _, text := range slices.Clone(args[2:]) {
+				cpu, err := strconv.Atoi(text)
+				if err != nil {
+					return usage{fmt.Errorf("cpu %q: %w", text, err)}
+				}
+				cpus = append(cpus, cpu)
+			}
+			return wire.Forward(c.Context, wire.ForwardKind(args[0]), args[1], cpus)
+		},
+	}
+}
