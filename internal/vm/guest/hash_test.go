@@ -151,7 +151,7 @@ func choices(t *testing.T, kernel *ipvs, w *wire, b bench, asked []vector) []out
 		flags: strings.TrimPrefix(b.flags, "-"), servers: b.servers(t, 0),
 	}
 	if b.byMark() {
-		service.mark, service.ipv6 = mark, b.family == "ip6"
+		service.mark, service.ipv6, service.port = mark, b.family == "ip6", 0
 	}
 	everything := []rule{
 		{mark: mark, protocol: "udp", vip: address("0.0.0.0"), ports: []string{"80"}},
