@@ -43,6 +43,25 @@ func TestAddressesAreAdded(t *testing.T) {
 	b.has(false, "eth0", vip, vip6)
 }
 
+// TestAddressesComeBack: the kernel takes IPv6 addresses away with the link, and
+// all with the interface.
+func TestAddressesComeBack(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, 1)
+	b.start(b.config(loadPolicy(0)) + "addresses: {add: true, interface: eth0, announce_count: 3}\n")
+	b.has(true, "eth0", vip, vip6)
+	must(t, b.inside.Down("eth0"))
+	must(t, b.inside.Up("eth0"))
+	b.has(true, "eth0", vip, vip6)
+	must(t, b.inside.Delete("eth0"))
+	b.plug(t, 0)
+	b.has(true, "eth0", vip, vip6)
+	eventually(t, "they are announced again", func() error { return b.announced(vip, vip6) })
+	b.probe(b.wires[0], b.wires[0], flowOf(1, 1000, udpTo(7)))
+	b.stop()
+	b.has(false, "eth0", vip, vip6)
+}
+
 // has waits until the addresses are on an interface, or are not.
 func (b *bed) has(want bool, name string, addrs ...string) {
 	b.t.Helper()
