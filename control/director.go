@@ -121,9 +121,9 @@ func (d *Director) start() error {
 		{"configuration", d.firstPolicy},
 		{"neighbours", d.openNeighbours},
 		{"workers", d.startWorkers},
-		{"tuning", d.openTuning},
 		{"steering", d.steer},
 		{"sockets", d.openPorts},
+		{"tuning", d.openTuning},
 		{"addresses", d.openAddresses},
 	} {
 		if err := step.do(); err != nil {

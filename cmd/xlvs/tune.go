@@ -37,9 +37,8 @@ xlvs tune show --json | jq '.advice[] | select(.severity == "warning")'`,
 		Description: "Asks the running director, and the kernel about its interfaces: rings, batch, busy polling,\n" +
 			"workers, queues and receive hashing, offloads, coalescing, NAPI, interrupts. Each piece of\n" +
 			"advice says why, and what to do. Changes nothing. Rules: " + strings.Join(tune.Rules(), ", ") + ".",
-		Flags:        []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "print JSON"}, socketFlag()},
-		Before:       noArguments,
-		OnUsageError: usageError,
+		Flags:  []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "print JSON"}, socketFlag()},
+		Before: noArguments,
 		Action: func(c *cli.Context) error {
 			facts, err := tune.Gather(c.Context, control.NewClient(c.String("socket")))
 			if err != nil {
@@ -76,8 +75,7 @@ xlvs tune set coalescing.eth0.rx_usecs=20`,
 		Description: "All of the settings are taken, or none. Frames go on flowing. They last until the director\n" +
 			"ends; the configuration file is not touched, and what to write there is printed. What is\n" +
 			"changed on interfaces is put back when the director ends.\n\n" + keys.String(),
-		Flags:        []cli.Flag{socketFlag()},
-		OnUsageError: usageError,
+		Flags: []cli.Flag{socketFlag()},
 		Action: func(c *cli.Context) error {
 			settings, err := tune.Parse(c.Args().Slice())
 			if err != nil {

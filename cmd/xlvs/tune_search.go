@@ -42,10 +42,9 @@ xlvs tune search --parameters batch,spin --json`,
 			"for each second of processor time of the whole host, so keep the host quiet otherwise; a value\n" +
 			"that loses more than --max-loss is out at once. Sizes of rings are not tried: they need a restart.\n\n" +
 			"Parameters and values:\n" + parameters.String(),
-		Flags:        tuneSearchFlags(),
-		OnUsageError: usageError,
-		Before:       noArguments,
-		Action:       tuneSearch,
+		Flags:  tuneSearchFlags(),
+		Before: noArguments,
+		Action: tuneSearch,
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -17,30 +18,111 @@ func call(family string, command uint8, flags int, attributes ...*nl.RtAttr) ([]
 	if err != nil {
 		return nil, fmt.Errorf("netlink family %s: %w", family, errors.Join(unix.EOPNOTSUPP, err))
 	}
-	request := nl.NewNetlinkRequest(int(f.ID), flags)
-	request.AddData(header{command, 1})
-	for _, a := range attributes {
-		request.AddData(a)
-	}
-	messages, err := request.Execute(unix.NETLINK_GENERIC, 0)
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_GENERIC)
 	if err != nil {
+		return nil, fmt.Errorf("netlink socket: %w", err)
+	}
+	defer unix.Close(fd)
+	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_EXT_ACK, 1) // reasons in words, where there are any
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &patience); err != nil {
+		return nil, fmt.Errorf("netlink socket: %w", err)
+	}
+	if err := unix.Sendto(fd, request(f.ID, command, flags, attributes), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return nil, err
 	}
-	var all []attrs
-	for _, m := range messages {
-		if len(m) >= nl.SizeofGenlmsg {
-			all = append(all, m[nl.SizeofGenlmsg:])
-		}
-	}
-	return all, nil
+	return answers(func(buffer []byte) (int, error) {
+		n, _, err := unix.Recvfrom(fd, buffer, 0)
+		return n, err
+	})
 }
 
-// header is struct genlmsghdr: command, version, and two bytes that the kernel
-// wants to be 0. nl.Genlmsg, which has only the first two, sends what lies behind it.
-type header [nl.SizeofGenlmsg]byte
+// patience is how long the kernel may take, which answers at once unless somebody
+// holds the RTNL lock.
+var patience = unix.Timeval{Sec: 10}
 
-func (h header) Len() int          { return len(h) }
-func (h header) Serialize() []byte { return h[:] }
+// request is a message: struct nlmsghdr, struct genlmsghdr, attributes.
+func request(family uint16, command uint8, flags int, attributes []*nl.RtAttr) []byte {
+	e := binary.NativeEndian
+	m := make([]byte, unix.NLMSG_HDRLEN, 128)
+	m = append(m, command, 1, 0, 0) // the version; the last two must be 0
+	for _, a := range attributes {
+		m = append(m, a.Serialize()...)
+	}
+	e.PutUint32(m, uint32(len(m)))
+	e.PutUint16(m[4:], family)
+	e.PutUint16(m[6:], uint16(unix.NLM_F_REQUEST|flags))
+	return m
+}
+
+// answers reads messages up to the end of the answer: an acknowledgement, an
+// error or, of a dump, NLMSG_DONE. It goes by these alone: the messages of some
+// dumps do not have NLM_F_MULTI.
+func answers(receive func([]byte) (int, error)) (all []attrs, err error) {
+	buffer := make([]byte, 1<<16)
+	for {
+		n, err := receive(buffer)
+		if err != nil {
+			return nil, fmt.Errorf("netlink: %w", err)
+		}
+		more, end, err := split(buffer[:n])
+		all = append(all, more...)
+		if end || err != nil {
+			return all, err
+		}
+	}
+}
+
+// split takes what one receive gave apart; end is true at the answer's end.
+func split(messages []byte) (all []attrs, end bool, err error) {
+	e := binary.NativeEndian
+	for len(messages) >= unix.NLMSG_HDRLEN {
+		length := int(e.Uint32(messages))
+		if length < unix.NLMSG_HDRLEN || length > len(messages) {
+			return all, true, unix.EPROTO
+		}
+		body := messages[unix.NLMSG_HDRLEN:length]
+		switch e.Uint16(messages[4:]) {
+		case unix.NLMSG_ERROR, unix.NLMSG_DONE:
+			return all, true, failure(body, e.Uint16(messages[6:]))
+		case unix.NLMSG_NOOP:
+		default:
+			if len(body) >= nl.SizeofGenlmsg {
+				all = append(all, slices.Clone(body[nl.SizeofGenlmsg:]))
+			}
+		}
+		messages = messages[min((length+3)&^3, len(messages)):]
+	}
+	return all, false, nil
+}
+
+// failure is the error of the last message, struct nlmsgerr, which is none for 0,
+// with the kernel's words where it has any.
+func failure(body []byte, flags uint16) error {
+	if len(body) < 4 {
+		return nil // NLMSG_DONE without a word
+	}
+	code := int32(binary.NativeEndian.Uint32(body))
+	if code == 0 {
+		return nil
+	}
+	errno := unix.Errno(-code)
+	const original = 4 + unix.NLMSG_HDRLEN // the request's header follows, capped to that by NLM_F_CAPPED
+	if flags&unix.NLM_F_ACK_TLVS == 0 || len(body) < original {
+		return errno
+	}
+	skip := original
+	if flags&unix.NLM_F_CAPPED == 0 {
+		skip = 4 + int(binary.NativeEndian.Uint32(body[4:])+3)&^3
+	}
+	if skip > len(body) {
+		return errno
+	}
+	words, ok := attrs(body[skip:]).get(unix.NLMSGERR_ATTR_MSG)
+	if !ok {
+		return errno
+	}
+	return fmt.Errorf("%w: %s", errno, unix.ByteSliceToString(words))
+}
 
 // attrs are netlink attributes as they come: length, type, value, padding. What
 // is cut short ends the list.

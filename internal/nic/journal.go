@@ -126,8 +126,9 @@ func (j *Journal) write() error {
 }
 
 // SetTimers gives the NAPI instances of an interface these timers: those of the
-// given receive queues where the kernel knows instances (Linux 6.13), else all.
-// It may be called again when the instances have changed.
+// given receive queues, and those of which the driver does not tell the queues.
+// Before Linux 6.13 it is all, and those to come. It may be called again when the
+// instances have changed.
 func (j *Journal) SetTimers(name string, ifindex int, queues []int, t Timers) error {
 	napis, err := ReadNAPIs(ifindex)
 	if err != nil && !Unsupported(err) {
@@ -138,8 +139,7 @@ func (j *Journal) SetTimers(name string, ifindex int, queues []int, t Timers) er
 	}
 	var errs []error
 	for _, n := range napis {
-		serves := slices.ContainsFunc(n.Queues, func(q uint32) bool { return slices.Contains(queues, int(q)) })
-		if serves && *n.Timers != t {
+		if n.Serves(queues) && *n.Timers != t {
 			errs = append(errs, j.change(Change{Interface: name, Index: ifindex, NAPI: n.ID, TimersWere: n.Timers, TimersSet: &t}))
 		}
 	}

@@ -13,7 +13,7 @@ import (
 type NAPI struct {
 	ID  uint32 `json:"id"`
 	IRQ uint32 `json:"irq,omitempty"` // 0: none, or the driver does not tell
-	// Queues are the receive queues that it polls.
+	// Queues are the receive queues that it polls; none if the driver does not tell.
 	Queues []uint32 `json:"queues"`
 	// Timers are nil before Linux 6.13, which has them per interface: see InterfaceTimers.
 	Timers *Timers `json:"timers,omitempty"`
@@ -78,6 +78,12 @@ func ReadNAPIs(ifindex int) ([]NAPI, error) {
 	}
 	slices.SortFunc(all, func(a, b NAPI) int { return int(a.ID) - int(b.ID) })
 	return all, nil
+}
+
+// Serves tells whether an instance polls one of some receive queues, as far as
+// is known: some drivers do not tell.
+func (n *NAPI) Serves(queues []int) bool {
+	return len(n.Queues) == 0 || slices.ContainsFunc(n.Queues, func(q uint32) bool { return slices.Contains(queues, int(q)) })
 }
 
 // SetNAPI sets the timers of one NAPI instance. Needs Linux 6.13 and

@@ -136,8 +136,7 @@ func napiMissing(f *Facts, say sayer) {
 	}
 	f.each(func(used *control.InterfaceTuning, host *nic.Interface) {
 		for _, n := range host.NAPIs {
-			serves := slices.ContainsFunc(n.Queues, func(q uint32) bool { return slices.Contains(used.Queues, int(q)) })
-			if serves && n.Timers != nil && n.Timers.DeferHardIRQs == 0 {
+			if n.Serves(used.Queues) && n.Timers != nil && n.Timers.DeferHardIRQs == 0 {
 				say(Note, used.Name, fmt.Sprintf("busy polling is on, but NAPI instance %d does not hold interrupts back", n.ID),
 					"xlvs tune set busy_poll.defer_hard_irqs=2")
 			}
