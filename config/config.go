@@ -66,7 +66,7 @@ type Workers struct {
 	// CPUs are where to run them, in turn; none means wherever the Director
 	// finds best.
 	CPUs []int
-	// Spin lets a worker look for more frames after a full batch before it sleeps.
+	// Spin lets a worker look for more frames before it sleeps, while they come fast.
 	Spin bool
 }
 

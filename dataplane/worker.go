@@ -17,10 +17,6 @@ import (
 // counts visible; an idle worker does so at once.
 const publishEvery = 32
 
-// spinRounds is how many empty rounds a worker makes after a full batch before
-// it sleeps: the next batch is likely on its way.
-const spinRounds = 50
-
 // Failure tells that a worker's socket on a port is gone: the interface went
 // down or away, or its queues changed. The port has no socket from then on.
 type Failure struct {
@@ -35,7 +31,7 @@ type WorkerConfig struct {
 	Queue    uint32 // the queue index it serves on every port
 	CPU      int    // the CPU it is pinned to, -1 for none
 	Batch    int    // frames a batch, 1 to MaxBatch
-	Spin     bool   // look for more frames after a full batch before sleeping
+	Spin     bool   // look for more frames before sleeping while they come fast
 	Ports    int    // how many ports there are
 	Frames   ring.UMEMConfig
 	Failures chan<- Failure // a failure is lost when it is full: make it hold one a port and worker
@@ -59,6 +55,7 @@ type Worker struct {
 	frames   [][]byte
 	verdicts []Verdict
 	checked  affinity.Tick // when check last looked
+	patience patience
 
 	// shared
 	mail    chan func()
@@ -99,6 +96,8 @@ func NewWorker(plane *Plane, config WorkerConfig) (*Worker, error) {
 	for i := range w.ports {
 		w.ports[i].out = make([]ring.Desc, 0, config.Batch)
 	}
+	start := time.Now()
+	w.patience.now = func() time.Duration { return time.Since(start) }
 	return w, nil
 }
 
@@ -127,20 +126,16 @@ func (w *Worker) Run() error {
 // loop is the life of a worker: rounds of one batch a port, and sleep when
 // there is nothing to do.
 func (w *Worker) loop() {
-	idle, rounds := 0, 0
+	rounds := 0
 	for !w.stopped.Load() {
 		w.readMail()
 		n := w.round()
 		switch rounds++; {
-		case n >= w.config.Batch && w.config.Spin:
-			idle = 0
-		case n == 0 && idle < spinRounds:
-			idle++
-		case n == 0:
+		case n > 0:
+			w.patience.found(n)
+		case !w.config.Spin || !w.patience.lasts():
 			w.forwarder.Publish()
 			w.sleep()
-		default: // less than a full batch: the next one is not here yet
-			idle = spinRounds
 		}
 		if rounds >= publishEvery {
 			w.forwarder.Publish()
