@@ -65,9 +65,8 @@ func benchWireFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "install", Usage: "have apt-get install what a balancer needs"},
 		&cli.BoolFlag{Name: "json", Usage: "print results as JSON"},
 		&cli.BoolFlag{Name: "benchfmt", Usage: "print results as benchstat reads them"},
-		&cli.IntFlag{Name: "batch", Usage: "xlvs: `FRAMES` a batch", DefaultText: "as configured by default"},
-		&cli.IntFlag{Name: "budget", Usage: "xlvs: `FRAMES` a transmission", DefaultText: "as configured by default"},
-		&cli.StringFlag{Name: "spin", Usage: "xlvs: adaptive or off", DefaultText: "as configured by default"},
+		&cli.StringSliceFlag{Name: "rings", Usage: "xlvs: `KEY=VALUE` of its configuration's rings, such as batch=128"},
+		&cli.StringSliceFlag{Name: "workers", Usage: "xlvs: `KEY=VALUE` of its configuration's workers, such as spin=off"},
 		&cli.StringFlag{Name: "program", Usage: "xlvs: another build of it, at `PATH`", DefaultText: "this one", TakesFile: true},
 	}
 }
@@ -101,7 +100,14 @@ func benchWireOptions(c *cli.Context) (wire.Options, error) {
 		Duration: c.Duration("duration"), Step: c.Duration("step"), Tolerance: c.Float64("tolerance"), Loads: c.Float64Slice("loads"),
 		Size: c.Int("size"), Flows: c.Int("flows"), Mix: c.Float64("new"),
 		Generators: c.IntSlice("generator-cpus"), Balancers: c.IntSlice("balancer-cpus"), Install: c.Bool("install"),
-		Director: wire.Director{Batch: c.Int("batch"), Budget: c.Int("budget"), Spin: c.String("spin"), Program: c.String("program")},
+		Director: wire.Director{Program: c.String("program")},
+	}
+	var err error
+	if o.Director.Rings, err = settings(c, "rings"); err != nil {
+		return o, err
+	}
+	if o.Director.Workers, err = settings(c, "workers"); err != nil {
+		return o, err
 	}
 	for _, what := range c.StringSlice("measure") {
 		switch what {
@@ -123,6 +129,19 @@ func benchWireOptions(c *cli.Context) (wire.Options, error) {
 		return o, usage{err}
 	}
 	return o, nil
+}
+
+// settings are the KEY=VALUEs of a flag.
+func settings(c *cli.Context, flag string) (map[string]string, error) {
+	set := map[string]string{}
+	for _, text := range c.StringSlice(flag) {
+		key, value, found := strings.Cut(text, "=")
+		if !found || key == "" || strings.ContainsAny(text, "\n:{}[]#") {
+			return nil, usage{fmt.Errorf("--%s %q: want KEY=VALUE", flag, text)}
+		}
+		set[key] = value
+	}
+	return set, nil
 }
 
 // wireProgress shows how far a run is: a bar on a terminal, and a line for each

@@ -28,13 +28,12 @@ func list[T any](values []T) string {
 
 // Director is what can be tried with the director. Zero values are its defaults.
 type Director struct {
-	Program string   // its path; Options.Self if empty
-	Env     []string // more of its environment, "GODEBUG=gctrace=1" for one
-	Mode    string   // auto, zerocopy, copy, generic
-	Batch   int      // frames
-	Budget  int      // frames a transmission
-	Spin    string   // adaptive, off
-	Extra   string   // more YAML, at the end of the configuration
+	Program string            // its path; Options.Self if empty
+	Env     []string          // more of its environment, "GODEBUG=gctrace=1" for one
+	Mode    string            // auto, zerocopy, copy, generic
+	Rings   map[string]string // what the configuration has under rings, by key
+	Workers map[string]string // and under workers, but for cpus
+	Extra   string            // more YAML, at the end of the configuration
 }
 
 // startDirector runs the director with marks and persistence on the far end.
