@@ -18,6 +18,7 @@ import (
 type port struct {
 	config config.Interface
 	index  int   // interface index, 0 while it does not exist
+	mtu    int   // as last seen
 	queues []int // receive queues to serve, rising
 	// attached is how the XDP program is attached; valid if index is not 0.
 	attached bpf.AttachMode
@@ -33,6 +34,8 @@ func (d *Director) findPorts() error {
 	for _, c := range d.config.Interfaces {
 		p := &port{config: c, sockets: map[int]*ring.Socket{}}
 		if err := d.find(p); err != nil {
+			errs = append(errs, err)
+		} else if err := d.checkMTU(p); err != nil {
 			errs = append(errs, err)
 		}
 		d.ports = append(d.ports, p)
@@ -61,10 +64,6 @@ func (d *Director) find(p *port) error {
 	if err != nil {
 		return fmt.Errorf("interface %s: %w", name, err)
 	}
-	if mtu, limit := link.Attrs().MTU, d.umemConfig().MaxMTU(); mtu > limit {
-		return fmt.Errorf("interface %s has MTU %d, but a frame of %d bytes holds packets of %d at most: "+
-			"lower the MTU, or set rings.frame_size to 4096", name, mtu, d.config.Rings.FrameSize, limit)
-	}
 	has, err := ring.Queues(name)
 	if err != nil {
 		return fmt.Errorf("interface %s: %w", name, err)
@@ -79,9 +78,26 @@ func (d *Director) find(p *port) error {
 	if last := p.queues[len(p.queues)-1]; last >= has {
 		return fmt.Errorf("interface %s has %d receive queues, but the configuration names queue %d", name, has, last)
 	}
-	p.index = link.Attrs().Index
+	p.index, p.mtu = link.Attrs().Index, link.Attrs().MTU
 	return nil
 }
+
+// checkMTU tells whether every packet of the interface fits into a frame.
+func (d *Director) checkMTU(p *port) error {
+	limit := d.umemConfig().MaxMTU()
+	if p.mtu <= limit {
+		return nil
+	}
+	size, advice := d.config.Rings.FrameSize, "lower the MTU"
+	if size < largestFrame {
+		advice += fmt.Sprintf(", or set rings.frame_size to %d", largestFrame)
+	}
+	return fmt.Errorf("interface %s has MTU %d, but a frame of %d bytes holds packets of %d at most: %s",
+		p.config.Name, p.mtu, size, limit, advice)
+}
+
+// largestFrame is the largest rings.frame_size: a page, as the kernel demands.
+const largestFrame = 4096
 
 // umemConfig is the memory of one worker: its share of every port.
 func (d *Director) umemConfig() ring.UMEMConfig {

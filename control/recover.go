@@ -68,6 +68,7 @@ func (d *Director) recoverPort(i int, p *port) bool {
 		}
 	}
 	d.noteLink(p)
+	d.noteMTU(p, now.mtu)
 	return d.reopen(i, p) || changed
 }
 
@@ -77,6 +78,18 @@ func (d *Director) noteLink(p *port) {
 	if down := !isUp(p.config.Name); down != p.down {
 		p.down = down
 		d.log.Warn("link changed", "interface", p.config.Name, "up", !down)
+	}
+}
+
+// noteMTU tells of an MTU that has become too large: the kernel then drops what
+// does not fit into a frame, and all else goes on.
+func (d *Director) noteMTU(p *port, mtu int) {
+	if p.mtu == mtu {
+		return
+	}
+	p.mtu = mtu
+	if err := d.checkMTU(p); err != nil {
+		d.log.Warn("larger packets are dropped", "interface", p.config.Name, "error", err)
 	}
 }
 
