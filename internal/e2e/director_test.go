@@ -31,6 +31,7 @@ type director struct {
 	namespace *testnet.Namespace
 	dir       string // of configuration and control socket
 	pin       string
+	env       []string // more of it
 	control   *control.Client
 
 	process *exec.Cmd
@@ -90,6 +91,7 @@ func (d *director) launch(options ...string) {
 	cmd := exec.Command(exe)
 	cmd.Env = append(os.Environ(), directorEnv+"="+d.file(), optionsEnv+"="+strings.Join(options, ","),
 		"GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE")) // or each stop takes a second with the race detector
+	cmd.Env = append(cmd.Env, d.env...)
 	stdin, err := cmd.StdinPipe()
 	must(d.t, err)
 	stderr, err := cmd.StderrPipe()
@@ -288,9 +290,9 @@ lines:
 func (l *logbook) last() string {
 	all := l.String()
 	if i := strings.LastIndex(all, "\nxlvs: "); i >= 0 {
-		return all[i+1:]
+		return all[i+1:] + "\n"
 	}
-	return strings.TrimPrefix(all, "xlvs: ")
+	return strings.TrimPrefix(all, "xlvs: ") + "\n"
 }
 
 func (l *logbook) String() string {

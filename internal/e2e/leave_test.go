@@ -88,7 +88,7 @@ func TestRefusedStarts(t *testing.T) {
 			name:    "MTU too large for any frame",
 			prepare: func(t *testing.T, b *bed) { setMTU(t, b, 9000) },
 			config:  func(b *bed) string { return plain(b) + "rings: {frame_size: 4096}\n" },
-			wants:   []string{"eth0", "MTU 9000", "lower the MTU"},
+			wants:   []string{"eth0", "MTU 9000", "at most: lower the MTU\n"},
 		},
 		{
 			name:    "foreign program",

@@ -113,3 +113,22 @@ func TestInterfaceIsReplacedAtOnce(t *testing.T) {
 	}
 	b.stop()
 }
+
+// TestMTURaised: an MTU that no start would take does not end what goes on.
+func TestMTURaised(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, 1)
+	b.start(b.config(loadPolicy(0)))
+	w, flow := b.wires[0], flowOf(1, 1000, udpTo(7))
+	server := b.probe(w, w, flow)
+	setMTU(t, b, 3000)
+	eventually(t, "it is logged", func() error { return b.log.has("level=WARN", "larger packets are dropped", "MTU 3000") })
+	w.sendPacket(flow.udp(1).Data(append(numbered(1), make([]byte, 2500)...)))
+	if got := b.probe(w, w, flow); got != server {
+		t.Errorf("the client moved from server %d to %d", server, got)
+	}
+	if _, ok := w.find(1); ok {
+		t.Error("a packet larger than a frame came through")
+	}
+	b.stop()
+}
