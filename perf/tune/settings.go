@@ -205,11 +205,22 @@ func YAML(changed, now *control.Settings) string {
 }
 
 func busyPollYAML(b *control.BusyPollSettings) string {
+	words := []string{fmt.Sprintf("enabled: %t", b != nil && value(b.Enabled))}
 	if b == nil {
-		return "{}"
+		b = &control.BusyPollSettings{}
 	}
-	return fmt.Sprintf("{enabled: %t, microseconds: %d, budget: %d, defer_hard_irqs: %d, gro_flush_timeout: %d}",
-		value(b.Enabled), value(b.Microseconds), value(b.Budget), value(b.DeferHardIRQs), value(b.GROFlushTimeout))
+	for _, f := range []struct {
+		name string
+		v    *int
+	}{
+		{"microseconds", b.Microseconds}, {"budget", b.Budget},
+		{"defer_hard_irqs", b.DeferHardIRQs}, {"gro_flush_timeout", b.GROFlushTimeout},
+	} {
+		if f.v != nil {
+			words = append(words, fmt.Sprintf("%s: %d", f.name, *f.v))
+		}
+	}
+	return "{" + strings.Join(words, ", ") + "}"
 }
 
 func cpusYAML(cpus []int) string {
