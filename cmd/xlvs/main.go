@@ -39,7 +39,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		Writer:      stdout,
 		ErrWriter:   stderr,
 		Commands: []*cli.Command{
-			runCommand(), checkCommand(), listCommand(), detachCommand(), demoCommand(), demoHostCommand(), versionCommand(),
+			runCommand(), checkCommand(), listCommand(), detachCommand(), demoCommand(), demoHostCommand(), benchCommand(), tuneCommand(), versionCommand(),
 		},
 		CommandNotFound: func(c *cli.Context, name string) {
 			fmt.Fprintf(stderr, "xlvs: no command %q; see xlvs --help\n", name)
@@ -53,10 +53,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		}
 		return cli.ShowAppHelp(c)
 	}
-	for _, command := range app.Commands {
-		command.OnUsageError = usageError
-		command.HideHelpCommand = true
-	}
+	settle(app.Commands)
 	err := app.RunContext(ctx, args)
 	var wrong usage
 	switch {
@@ -69,6 +66,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "xlvs:", err)
 	}
 	return exitFailure
+}
+
+// settle gives commands and the commands below them what they share.
+func settle(commands []*cli.Command) {
+	for _, command := range commands {
+		command.OnUsageError = usageError
+		command.HideHelpCommand = true
+		settle(command.Subcommands)
+	}
 }
 
 // usage marks an error of the command line itself.

@@ -113,7 +113,7 @@ func TestLargeNumbersAreIpvsadms(t *testing.T) {
 }
 
 func TestHelpHasExamples(t *testing.T) {
-	for _, command := range []string{"run", "check", "list", "detach", "demo", "version"} {
+	for _, command := range []string{"run", "check", "list", "detach", "demo", "bench", "version"} {
 		var out, errs strings.Builder
 		if code := run(t.Context(), []string{"xlvs", command, "--help"}, &out, &errs); code != 0 {
 			t.Errorf("xlvs %s --help: exit code %d: %s", command, code, errs.String())

@@ -21,6 +21,12 @@ type Options struct {
 // MaxFlows is how many known connections there may be.
 const MaxFlows = 1 << 26
 
+// Validate tells whether the options can be measured.
+func (o Options) Validate() error {
+	_, err := o.withDefaults()
+	return err
+}
+
 // withDefaults fills in what was left out and refuses what cannot be.
 func (o Options) withDefaults() (Options, error) {
 	if o.Flows == 0 {

@@ -5,9 +5,10 @@ type Table struct {
 	Tables []TableCase `json:"tables"`
 }
 
-// TableCase is one table at one number of entries. Times are in nanoseconds an
-// operation. Those of one core are that core's time; those of all cores are elapsed
-// time over the operations of all, as `go test -bench` counts.
+// TableCase is one table at one number of entries. Times are in nanoseconds of
+// processor time an operation, whatever goroutine of the process used it; those of all
+// cores at once are divided by the number of cores, so that they are the time that
+// passes if nothing else runs.
 type TableCase struct {
 	Name    string  `json:"name"`    // xlvs, ristretto, otter, xsync.Map, sync.Map
 	Entries int     `json:"entries"` // that were put into it

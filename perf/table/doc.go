@@ -23,7 +23,8 @@
 // others slower. Then all tables are filled, and lookups take turns, one
 // slice of time each, round by round, starting with another table each round.
 //
-// On one core the clock is the processor time of the whole process: work that a
-// library does in other goroutines, and collecting its garbage, is part of its cost. On
-// all cores it is elapsed time over the operations of all, as in go test -bench.
+// The clock is the processor time of the whole process, so that work that a library
+// does in other goroutines, and collecting its garbage, is part of its cost, and other
+// programs are not. On all cores it is divided by their number: the time that passes if
+// nothing else runs, and what go test -bench prints then.
 package table

@@ -2,7 +2,6 @@ package table
 
 import (
 	"runtime"
-	"sync"
 	"time"
 )
 
@@ -29,26 +28,17 @@ func (s *size) fill(t *subject) error {
 		return err
 	}
 	defer table.close()
-	start = time.Now()
-	s.insertAll(table)
-	t.add(figureInsertAll, float64(time.Since(start).Nanoseconds())/float64(s.entries))
+	used := s.onAll(func(core int) {
+		table.insert(s.arriving[core*s.entries/s.options.Cores : (core+1)*s.entries/s.options.Cores])
+	})
+	used += processTime(s.options.Cores, table.settle)
+	t.add(figureInsertAll, used/float64(s.entries))
 	t.lost = max(t.lost, s.entries-table.lookup(s.asking))
 	if t.noExpire == "" {
 		present := s.entries - t.lost
 		t.add(figureExpire, processTime(max(1, present), func() { t.left = table.expire() }))
 	}
 	return nil
-}
-
-// insertAll puts all in, a share a core, and waits until they are.
-func (s *size) insertAll(table store) {
-	var wg sync.WaitGroup
-	for c := range s.options.Cores {
-		share := s.arriving[c*s.entries/s.options.Cores : (c+1)*s.entries/s.options.Cores]
-		wg.Go(func() { table.insert(share) })
-	}
-	wg.Wait()
-	table.settle()
 }
 
 // heap is how many bytes of Go's heap are in use once garbage is collected. The

@@ -31,6 +31,12 @@ func Names() []string {
 	return names
 }
 
+// Validate tells whether the options can be measured.
+func (o Options) Validate() error {
+	_, err := o.withDefaults()
+	return err
+}
+
 // withDefaults fills in what was left out and refuses what cannot be.
 func (o Options) withDefaults() (Options, error) {
 	if len(o.Entries) == 0 {

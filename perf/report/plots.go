@@ -1,0 +1,157 @@
+package report
+
+import (
+	"fmt"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+
+	"github.com/xlvs/xlvs/perf/result"
+)
+
+// figure is a plot with its name, which is its file's, and what it shows.
+type figure struct {
+	name    string
+	caption string
+	plot    *plot.Plot
+}
+
+// pipelineFigures are ns per packet against flows, and the stages.
+func pipelineFigures(found *result.Pipeline) ([]figure, error) {
+	flows, err := pipelineFlows(found.Cases)
+	if err != nil {
+		return nil, err
+	}
+	stages, err := pipelineStages(found.Cases)
+	if err != nil {
+		return nil, err
+	}
+	return []figure{
+		{"pipeline-flows", "Nanoseconds a packet against the number of flows: median of the rounds, and the fastest and slowest round.", flows},
+		{"pipeline-stages", "Where a packet's time goes. A stage is what the pipeline up to it takes more than up to the one before.", stages},
+	}, nil
+}
+
+// spreads are medians with their extremes.
+type spreads struct {
+	plotter.XYs
+	plotter.YErrors
+}
+
+func pipelineFlows(cases []result.PipelineCase) (*plot.Plot, error) {
+	p := newPlot("flows", "ns per packet")
+	p.X.Scale = plot.LogScale{}
+	points, texts, at := spreads{}, []string{}, ticksAt{}
+	for _, c := range cases {
+		points.XYs = append(points.XYs, plotter.XY{X: float64(c.Flows), Y: c.NsPerPacket})
+		low, high := c.NsPerPacket-c.Rounds.Min(), c.Rounds.Max()-c.NsPerPacket
+		points.YErrors = append(points.YErrors, struct{ Low, High float64 }{low, high})
+		texts = append(texts, fmt.Sprintf("%.1f", c.NsPerPacket))
+		at = append(at, float64(c.Flows))
+	}
+	line, dots, err := plotter.NewLinePoints(points.XYs)
+	if err != nil {
+		return nil, fmt.Errorf("plot flows: %w", err)
+	}
+	line.Color, line.Width = paint(0), vg.Points(2)
+	dots.Color, dots.Radius, dots.Shape = paint(0), vg.Points(4), draw.CircleGlyph{}
+	whiskers, err := plotter.NewYErrorBars(points)
+	if err != nil {
+		return nil, fmt.Errorf("plot flows: %w", err)
+	}
+	whiskers.Color, whiskers.Width = paint(0), vg.Points(1)
+	above := labels(points.XYs, texts, ink)
+	above.Offset = vg.Point{X: vg.Points(16), Y: vg.Points(5)}
+	p.Add(line, whiskers, dots, above)
+	p.X.Tick.Marker = at
+	p.X.Min, p.X.Max = at[0]/2, at[0]*2
+	for _, flows := range at {
+		p.X.Min, p.X.Max = min(p.X.Min, flows/2), max(p.X.Max, flows*2)
+	}
+	p.Y.Min, p.Y.Max = 0, p.Y.Max*1.15
+	return p, nil
+}
+
+// pipelineStages stacks what stages cost, a bar for each number of flows.
+func pipelineStages(cases []result.PipelineCase) (*plot.Plot, error) {
+	p := newPlot("ns per packet", "")
+	var below *plotter.BarChart
+	names := make([]string, len(cases))
+	width := vg.Points(min(48, 180/float64(len(cases))))
+	for i, stage := range cases[0].StageOrder {
+		values := make(plotter.Values, len(cases))
+		for j, c := range cases {
+			values[len(cases)-1-j] = max(0, c.Stages[stage]) // the first on top
+			names[len(cases)-1-j] = short(float64(c.Flows)) + " flows"
+		}
+		chart, err := plotter.NewBarChart(values, width)
+		if err != nil {
+			return nil, fmt.Errorf("plot stages: %w", err)
+		}
+		chart.Color, chart.LineStyle.Width, chart.Horizontal = paint(i), 0, true
+		if below != nil {
+			chart.StackOn(below)
+		}
+		below = chart
+		p.Add(chart)
+		p.Legend.Add(stage, chart)
+	}
+	p.NominalY(names...)
+	p.X.Min, p.X.Max = 0, p.X.Max*1.2 // room for the legend
+	return p, nil
+}
+
+// tableFigures compare tables by their lookups, insertions and memory.
+func tableFigures(found *result.Table) ([]figure, error) {
+	var figures []figure
+	for _, f := range []struct {
+		name, caption, y, format string
+		value                    func(*result.TableCase) float64
+	}{
+		{"table-lookup", "A lookup of a random entry on one core. Shorter is better.", "ns", "%.0f",
+			func(c *result.TableCase) float64 { return c.Lookup }},
+		{"table-lookup-all", "A lookup of a random entry on all cores at once: processor time over the number of cores.", "ns", "%.0f",
+			func(c *result.TableCase) float64 { return c.LookupAll }},
+		{"table-insert", "An insertion on one core, with what a library does for it in the background.", "ns", "%.0f",
+			func(c *result.TableCase) float64 { return c.Insert }},
+		{"table-memory", "Memory an entry.", "bytes", "%.0f",
+			func(c *result.TableCase) float64 { return c.BytesEntry }},
+	} {
+		p := newPlot("entries", f.y)
+		b := tableBars(found.Tables, f.value)
+		b.format = f.format
+		if err := b.addTo(p); err != nil {
+			return nil, err
+		}
+		p.Legend.Left = true
+		figures = append(figures, figure{f.name, f.caption, p})
+	}
+	return figures, nil
+}
+
+// tableBars groups a figure by entries, a series a table.
+func tableBars(tables []result.TableCase, value func(*result.TableCase) float64) *bars {
+	b := &bars{}
+	place, group := map[string]int{}, map[int]int{}
+	for i := range tables {
+		t := &tables[i]
+		if _, ok := group[t.Entries]; !ok {
+			group[t.Entries] = len(b.groups)
+			b.groups = append(b.groups, short(float64(t.Entries)))
+		}
+		if _, ok := place[t.Name]; !ok {
+			place[t.Name] = len(b.series)
+			b.series = append(b.series, series{name: t.Name})
+		}
+	}
+	for i := range b.series {
+		b.series[i].values = make([]float64, len(b.groups))
+	}
+	for i := range tables {
+		t := &tables[i]
+		b.series[place[t.Name]].values[group[t.Entries]] = value(t)
+	}
+	return b
+}

@@ -1,0 +1,183 @@
+package report
+
+import (
+	"bytes"
+	"fmt"
+	"image/color"
+	"math"
+	"strconv"
+	"strings"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/text"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgimg"
+	"gonum.org/v1/plot/vg/vgsvg"
+)
+
+// Size of every plot, and the resolution of its PNG.
+const (
+	plotWidth  = 8 * vg.Inch
+	plotHeight = 4 * vg.Inch
+	plotDPI    = 192
+)
+
+// Colours. The first of palette is always xlvs; the palette is Okabe and Ito's, which
+// people with any kind of colour vision tell apart.
+var (
+	ink     = color.RGBA{0x22, 0x2b, 0x36, 0xff}
+	faint   = color.RGBA{0x6b, 0x76, 0x84, 0xff}
+	rule    = color.RGBA{0xe3, 0xe7, 0xec, 0xff}
+	palette = []color.Color{
+		color.RGBA{0x00, 0x72, 0xb2, 0xff}, color.RGBA{0xe6, 0x9f, 0x00, 0xff}, color.RGBA{0x00, 0x9e, 0x73, 0xff},
+		color.RGBA{0xcc, 0x79, 0xa7, 0xff}, color.RGBA{0x56, 0xb4, 0xe9, 0xff}, color.RGBA{0xd5, 0x5e, 0x00, 0xff},
+		color.RGBA{0x8c, 0x8c, 0x8c, 0xff}, color.RGBA{0xb8, 0xa8, 0x00, 0xff},
+	}
+)
+
+func paint(i int) color.Color { return palette[i%len(palette)] }
+
+// newPlot is an empty plot in the house style: no frame, a faint grid.
+func newPlot(x, y string) *plot.Plot {
+	p := plot.New()
+	p.BackgroundColor = color.White
+	p.X.Label.Text, p.Y.Label.Text = x, y
+	for _, axis := range []*plot.Axis{&p.X, &p.Y} {
+		styleText(&axis.Label.TextStyle, 11, faint)
+		styleText(&axis.Tick.Label, 10, ink)
+		axis.LineStyle.Color, axis.LineStyle.Width = rule, vg.Points(1)
+		axis.Tick.LineStyle.Color, axis.Tick.Length = rule, vg.Points(4)
+		axis.Label.Padding, axis.Padding = vg.Points(6), vg.Points(4)
+	}
+	p.Y.LineStyle.Width = 0
+	p.Y.Tick.Length = 0
+	styleText(&p.Legend.TextStyle, 10, ink)
+	p.Legend.Top, p.Legend.Padding, p.Legend.ThumbnailWidth = true, vg.Points(3), vg.Points(14)
+	grid := plotter.NewGrid()
+	grid.Vertical.Width = 0
+	grid.Horizontal.Color, grid.Horizontal.Width = rule, vg.Points(0.75)
+	p.Add(grid)
+	return p
+}
+
+func styleText(style *text.Style, size float64, c color.Color) {
+	style.Font.Variant, style.Font.Size, style.Color = "Sans", vg.Points(size), c
+}
+
+// labels writes texts above points.
+func labels(points plotter.XYs, texts []string, c color.Color) *plotter.Labels {
+	l, err := plotter.NewLabels(plotter.XYLabels{XYs: points, Labels: texts})
+	if err != nil {
+		return &plotter.Labels{} // points that are no numbers; there is nothing to label then
+	}
+	for i := range l.TextStyle {
+		styleText(&l.TextStyle[i], 9, c)
+		l.TextStyle[i].XAlign = draw.XCenter
+	}
+	l.Offset = vg.Point{Y: vg.Points(4)}
+	return l
+}
+
+// bars are groups of bars side by side, one colour a series. A value of 0 is left out.
+type bars struct {
+	groups []string
+	series []series
+	format string // of the number above a bar
+}
+
+// series is one colour of bars, a value for each group.
+type series struct {
+	name   string
+	values []float64
+}
+
+// addTo draws the bars.
+func (b *bars) addTo(p *plot.Plot) error {
+	width := vg.Points(min(34, 400/float64(len(b.groups)*len(b.series)+len(b.groups))))
+	for i, s := range b.series {
+		offset := width * vg.Length(float64(i)-float64(len(b.series)-1)/2)
+		chart, err := plotter.NewBarChart(plotter.Values(s.values), width-vg.Points(1))
+		if err != nil {
+			return fmt.Errorf("bars of %s: %w", s.name, err)
+		}
+		chart.Color, chart.LineStyle.Width, chart.Offset = paint(i), 0, offset
+		var at plotter.XYs
+		var texts []string
+		for group, v := range s.values {
+			if v != 0 {
+				at = append(at, plotter.XY{X: float64(group), Y: v})
+				texts = append(texts, fmt.Sprintf(b.format, v))
+			}
+		}
+		p.Add(chart)
+		if len(at) > 0 {
+			l := labels(at, texts, faint)
+			l.Offset.X = offset
+			p.Add(l)
+		}
+		p.Legend.Add(s.name, chart)
+	}
+	p.NominalX(b.groups...)
+	p.X.Tick.Length = 0
+	p.Y.Min = 0
+	p.Y.Max *= 1.15 // room for the numbers
+	return nil
+}
+
+// decades are ticks of a logarithmic axis: a label at each power of ten, or of two where
+// the values are such.
+type ticksAt []float64
+
+// Ticks marks the values with their numbers in short.
+func (t ticksAt) Ticks(_, _ float64) []plot.Tick {
+	ticks := make([]plot.Tick, len(t))
+	for i, v := range t {
+		ticks[i] = plot.Tick{Value: v, Label: short(v)}
+	}
+	return ticks
+}
+
+// short writes a number with a unit: 4096 as 4 Ki, 1500000 as 1.5 M.
+func short(v float64) string {
+	n := int64(v)
+	switch {
+	case v != float64(n) || n < 1000:
+		return strconv.FormatFloat(v, 'g', 3, 64)
+	case n%(1<<20) == 0:
+		return fmt.Sprintf("%d Mi", n>>20)
+	case n%(1<<10) == 0:
+		return fmt.Sprintf("%d Ki", n>>10)
+	case n >= 1e6:
+		return strconv.FormatFloat(math.Round(v/1e4)/100, 'g', 4, 64) + " M"
+	}
+	return strconv.FormatFloat(math.Round(v/10)/100, 'g', 4, 64) + " k"
+}
+
+// svg draws a plot as SVG, without what only a file of its own needs.
+func svg(p *plot.Plot) (string, error) {
+	canvas := vgsvg.New(plotWidth, plotHeight)
+	p.Draw(draw.New(canvas))
+	var b bytes.Buffer
+	if _, err := canvas.WriteTo(&b); err != nil {
+		return "", fmt.Errorf("draw SVG: %w", err)
+	}
+	_, body, ok := strings.Cut(b.String(), "<svg ")
+	if !ok {
+		return "", fmt.Errorf("draw SVG: there is no svg element in it")
+	}
+	// Arial has the measures of Liberation Sans, and Helvetica those of Arial.
+	return "<svg " + strings.ReplaceAll(body, "font-family:Liberation Sans", "font-family:Liberation Sans,Arial,Helvetica,sans-serif"), nil
+}
+
+// png draws a plot as PNG.
+func png(p *plot.Plot) ([]byte, error) {
+	canvas := vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(plotWidth, plotHeight), vgimg.UseDPI(plotDPI))}
+	p.Draw(draw.New(canvas))
+	var b bytes.Buffer
+	if _, err := canvas.WriteTo(&b); err != nil {
+		return nil, fmt.Errorf("draw PNG: %w", err)
+	}
+	return b.Bytes(), nil
+}
