@@ -189,6 +189,18 @@ func (w *wire) count() int {
 	return len(w.arrivals)
 }
 
+// countFrom is how many have arrived of those with at least this number.
+func (w *wire) countFrom(number int) (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i := range w.arrivals {
+		if int(w.arrivals[i].number) >= number {
+			n++
+		}
+	}
+	return n
+}
+
 // take returns the arrivals so far and forgets them.
 func (w *wire) take() []arrival {
 	w.mu.Lock()
