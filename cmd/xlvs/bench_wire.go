@@ -2,10 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -46,13 +46,13 @@ xlvs bench wire --opponents ipvs,xlvs              where the kernel has ip_vs`,
 	}
 }
 
-func benchWireFlags() []cli.Flag {
+// benchTrialFlags are what wire and generate have in common.
+func benchTrialFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringSliceFlag{Name: "opponents", Usage: "the balancers to measure, `NAMES` with commas", DefaultText: "all but af-xdp and ipvs"},
 		&cli.StringSliceFlag{Name: "measure", Usage: "`WHAT`: throughput, loss-free, latency, new",
 			Value: cli.NewStringSlice("throughput", "loss-free", "latency", "new")},
 		&cli.IntSliceFlag{Name: "queues", Usage: "queues of the balancer, one `NUMBER` or several", Value: cli.NewIntSlice(1)},
-		&cli.IntFlag{Name: "repeat", Usage: "`ROUNDS` in which all balancers take their turn", Value: 5},
+		&cli.IntFlag{Name: "repeat", Usage: "`ROUNDS`, in which all balancers take their turn", Value: 5},
 		&cli.DurationFlag{Name: "duration", Usage: "`TIME` of a measurement", Value: 2 * time.Second},
 		&cli.DurationFlag{Name: "step", Usage: "`TIME` of a step of the search for the loss-free rate", Value: time.Second},
 		&cli.Float64Flag{Name: "tolerance", Usage: "`SHARE` of the frames that may be lost in it", Value: 1e-4},
@@ -61,14 +61,24 @@ func benchWireFlags() []cli.Flag {
 		&cli.IntFlag{Name: "flows", Usage: "`NUMBER` of connections that frames belong to", Value: 16000},
 		&cli.Float64Flag{Name: "new", Usage: "`SHARE` of frames that open a new connection, for throughput and loss-free"},
 		&cli.IntSliceFlag{Name: "generator-cpus", Usage: "`CPUS` of the generators", DefaultText: "from 0 up"},
-		&cli.IntSliceFlag{Name: "balancer-cpus", Usage: "`CPUS` of the balancer", DefaultText: "those behind the generators"},
-		&cli.BoolFlag{Name: "install", Usage: "have apt-get install what a balancer needs"},
 		&cli.BoolFlag{Name: "json", Usage: "print results as JSON"},
 		&cli.BoolFlag{Name: "benchfmt", Usage: "print results as benchstat reads them"},
+	}
+}
+
+func benchWireFlags() []cli.Flag {
+	return append([]cli.Flag{
+		&cli.StringSliceFlag{Name: "opponents", Usage: "the balancers to measure, `NAMES` with commas", DefaultText: "all but af-xdp and ipvs"},
+		&cli.IntSliceFlag{Name: "balancer-cpus", Usage: "`CPUS` of the balancer", DefaultText: "those behind the generators"},
+		&cli.BoolFlag{Name: "install", Usage: "have apt-get install what a balancer needs"},
+		&cli.StringFlag{Name: "interface", Usage: "put each balancer on the real interface `NAME` for a while instead"},
+		&cli.StringSliceFlag{Name: "servers", Usage: "`ADDRESSES` of the generator's box, with --interface"},
+		&cli.StringFlag{Name: "vip", Usage: "`ADDRESS:PORT` that it sends to, with --interface"},
+		&cli.DurationFlag{Name: "hold", Usage: "`TIME` of each balancer's turn, with --interface", Value: 30 * time.Second},
 		&cli.StringSliceFlag{Name: "rings", Usage: "xlvs: `KEY=VALUE` of its configuration's rings, such as batch=128"},
 		&cli.StringSliceFlag{Name: "workers", Usage: "xlvs: `KEY=VALUE` of its configuration's workers, such as spin=off"},
 		&cli.StringFlag{Name: "program", Usage: "xlvs: another build of it, at `PATH`", DefaultText: "this one", TakesFile: true},
-	}
+	}, benchTrialFlags()...)
 }
 
 // benchWire measures and prints.
@@ -84,30 +94,23 @@ func benchWire(c *cli.Context) error {
 	options.Progress = progress
 	found, err := wire.Run(c.Context, options)
 	finish()
-	if found != nil {
-		if err := printWire(c, found); err != nil {
-			return err
-		}
-	}
-	return err
+	return endWire(c, found, err)
 }
 
-// benchWireOptions are the flags as options; what is wrong with them is an error
-// of the command line.
-func benchWireOptions(c *cli.Context) (wire.Options, error) {
+// endWire prints what was found, all of it or what there was before an error.
+func endWire(c *cli.Context, found *result.Wire, err error) error {
+	if found == nil {
+		return err
+	}
+	return errors.Join(err, printWire(c, found))
+}
+
+// benchTrialOptions are the flags that wire and generate have in common.
+func benchTrialOptions(c *cli.Context) (wire.Options, error) {
 	o := wire.Options{
-		Opponents: c.StringSlice("opponents"), Queues: c.IntSlice("queues"), Repeat: c.Int("repeat"),
+		Queues: c.IntSlice("queues"), Repeat: c.Int("repeat"),
 		Duration: c.Duration("duration"), Step: c.Duration("step"), Tolerance: c.Float64("tolerance"), Loads: c.Float64Slice("loads"),
-		Size: c.Int("size"), Flows: c.Int("flows"), Mix: c.Float64("new"),
-		Generators: c.IntSlice("generator-cpus"), Balancers: c.IntSlice("balancer-cpus"), Install: c.Bool("install"),
-		Director: wire.Director{Program: c.String("program")},
-	}
-	var err error
-	if o.Director.Rings, err = settings(c, "rings"); err != nil {
-		return o, err
-	}
-	if o.Director.Workers, err = settings(c, "workers"); err != nil {
-		return o, err
+		Size: c.Int("size"), Flows: c.Int("flows"), Mix: c.Float64("new"), Generators: c.IntSlice("generator-cpus"),
 	}
 	for _, what := range c.StringSlice("measure") {
 		switch what {
@@ -124,6 +127,25 @@ func benchWireOptions(c *cli.Context) (wire.Options, error) {
 	}
 	if c.Bool("json") && c.Bool("benchfmt") {
 		return o, usage{fmt.Errorf("--json and --benchfmt are two outputs: choose one")}
+	}
+	return o, nil
+}
+
+// benchWireOptions are the flags as options; what is wrong with them is an error
+// of the command line.
+func benchWireOptions(c *cli.Context) (wire.Options, error) {
+	o, err := benchTrialOptions(c)
+	if err != nil {
+		return o, err
+	}
+	o.Opponents, o.Balancers, o.Install = c.StringSlice("opponents"), c.IntSlice("balancer-cpus"), c.Bool("install")
+	o.Interface, o.Servers, o.VIP, o.Hold = c.String("interface"), c.StringSlice("servers"), c.String("vip"), c.Duration("hold")
+	o.Director.Program = c.String("program")
+	if o.Director.Rings, err = settings(c, "rings"); err != nil {
+		return o, err
+	}
+	if o.Director.Workers, err = settings(c, "workers"); err != nil {
+		return o, err
 	}
 	if err := o.Validate(); err != nil {
 		return o, usage{err}
@@ -190,7 +212,7 @@ func benchForwardCommand() *cli.Command {
 				return usage{fmt.Errorf("want KIND INTERFACE CPU..., got %q", args)}
 			}
 			var cpus []int
-			for _, text := range slices.Clone(args[2:]) {
+			for _, text := range args[2:] {
 				cpu, err := strconv.Atoi(text)
 				if err != nil {
 					return usage{fmt.Errorf("cpu %q: %w", text, err)}

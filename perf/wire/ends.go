@@ -27,7 +27,7 @@ type ends struct {
 
 // newEnds attaches the sink to the site's interface, which gives it a receive
 // queue that knows XDP. Generator i runs on cpus[i].
-func newEnds(s *site, traffic Traffic, cpus []int, mode link.XDPAttachFlags) (e *ends, err error) {
+func newEnds(s *site, traffic Traffic, cpus []int, flags link.XDPAttachFlags) (e *ends, err error) {
 	if err := traffic.Validate(); err != nil {
 		return nil, err
 	}
@@ -43,7 +43,7 @@ func newEnds(s *site, traffic Traffic, cpus []int, mode link.XDPAttachFlags) (e 
 	if err := e.expect(false); err != nil {
 		return nil, err
 	}
-	e.attached, err = s.attach(e.programs.Sink, mode)
+	e.attached, err = s.attach(e.programs.Sink, flags)
 	if err != nil {
 		return nil, err
 	}

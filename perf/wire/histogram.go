@@ -70,5 +70,8 @@ func distributionOf(h *hdrhistogram.Histogram) []result.Point {
 		last = b.ValueAt
 		points = append(points, result.Point{Us: micros(b.ValueAt), Share: b.Quantile / 100})
 	}
+	if n := len(points); n > 0 && points[n-1].Share < 1 {
+		points = append(points, result.Point{Us: micros(h.Max()), Share: 1})
+	}
 	return points
 }

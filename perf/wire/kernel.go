@@ -8,13 +8,20 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-
-	"github.com/cilium/ebpf/link"
 )
 
 // startSwap attaches the program that sends everything back.
-func startSwap(_ context.Context, b *bed, _ *Options) (*running, error) {
-	l, err := b.far.attach(b.ends.programs.Swap, link.XDPDriverMode)
+func startSwap(_ context.Context, b *bed, o *Options) (*running, error) {
+	var programs wireObjects
+	if err := loadWireObjects(&programs, nil); err != nil {
+		return nil, fmt.Errorf("load program: %w", err)
+	}
+	defer programs.Close() // the link keeps the program, and the program its maps
+	want := expected(false, 0)
+	if err := programs.Expectation.Put(uint32(0), &want); err != nil {
+		return nil, fmt.Errorf("set up program: %w", err)
+	}
+	l, err := b.far.attach(programs.Swap, o.attachFlags())
 	if err != nil {
 		return nil, err
 	}
@@ -24,6 +31,9 @@ func startSwap(_ context.Context, b *bed, _ *Options) (*running, error) {
 // startNftDSR is direct routing as nftables can do it: the server's MAC address by
 // hash of the client, and back out on netdev ingress, ahead of the IP stack.
 func startNftDSR(ctx context.Context, b *bed, _ *Options) (*running, error) {
+	if b.near == nil {
+		return nil, errOnHost
+	}
 	var macs []string
 	for i := range b.servers {
 		macs = append(macs, fmt.Sprintf("%d : %s", i, b.near.mac)) // all are at the near end
@@ -55,9 +65,6 @@ func startNftNAT(ctx context.Context, b *bed, _ *Options) (*running, error) {
 
 // startNft loads a ruleset in a namespace made for the run, with which it goes.
 func startNft(ctx context.Context, b *bed, rules string) (*running, error) {
-	if b.far.ns == nil {
-		return nil, unavailablef("its rules would stay on the host: only in namespaces made for the run")
-	}
 	if _, err := exec.LookPath("nft"); err != nil {
 		return nil, unavailablef("no nft here: apt-get install nftables, or --install")
 	}
@@ -67,12 +74,15 @@ func startNft(ctx context.Context, b *bed, rules string) (*running, error) {
 	return &running{}, nil
 }
 
+// errOnHost is why kernel balancers are not put on a real interface.
+var errOnHost = unavailablef("it would change the host's own rules and routes: only in namespaces made for the run")
+
 // router lets the far end forward what comes from the clients by the interface
 // that it came by.
 func router(b *bed) error {
 	ns := b.far.ns
 	if ns == nil {
-		return unavailablef("it would change the host's routing: only in namespaces made for the run")
+		return errOnHost
 	}
 	var errs []error
 	for _, key := range []string{"all", b.far.device} {

@@ -3,6 +3,7 @@ package wire
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"runtime"
 	"slices"
 	"time"
@@ -33,16 +34,21 @@ type Options struct {
 	Generators []int // CPUs of the generators, one a queue in turn; default from 0 up
 	Balancers  []int // CPUs of the balancer's workers; default from behind the generators up
 
-	Interface string        // a real interface to balance on, instead of namespaces made for the run
-	Servers   []string      // addresses of the generator's box, with Interface
-	VIP       string        // where that generator sends, with Interface
-	Hold      time.Duration // how long each opponent is there, with Interface; default 30 s
+	// On a real interface nothing is measured but what it sends; see Generate. Such a
+	// run needs all of these.
+	Interface string        // instead of namespaces made for the run
+	Servers   []string      // addresses of the generator's box
+	VIP       string        // address and port that it sends to
+	Hold      time.Duration // how long each opponent is there; default 30 s
 
 	Install  bool     // have apt-get install what an opponent needs
 	Self     []string // a command that is xlvs; default this program
 	Director Director
 
 	Progress func(Progress) // called as the run goes on; may be nil
+
+	vip     netip.AddrPort // what VIP and Servers say
+	servers []netip.Addr
 }
 
 // Progress is how far a run is.
@@ -122,6 +128,7 @@ func (o *Options) Validate() error {
 			errs = append(errs, fmt.Errorf("cpu %d: want 0 to %d", cpu, mostCPUs-1))
 		}
 	}
+	errs = append(errs, o.validateInterface())
 	probe := Traffic{Size: o.Size, Flows: o.Flows, Fresh: o.Mix, VIP: virtual, Source: make([]byte, 6), Destination: make([]byte, 6)}
 	return errors.Join(append(errs, probe.Validate())...)
 }

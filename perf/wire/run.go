@@ -93,12 +93,10 @@ func (r *runner) measure(ctx context.Context, s *seat, round int) error {
 		return nil
 	}
 	r.tell(s, round, "start")
-	b, err := newBed(s.queues, Traffic{Size: r.o.Size, Flows: r.o.Flows}, r.o.generatorCPUs(s.queues))
-	if err != nil {
-		return fmt.Errorf("make a wire: %w", err)
+	m, err := r.turn(ctx, s, round)
+	if errors.Is(err, errBed) {
+		return err
 	}
-	m, err := r.onBed(ctx, s, round, b)
-	err = errors.Join(err, b.close())
 	s.measured = append(s.measured, m)
 	var gone unavailable
 	switch {
@@ -111,6 +109,26 @@ func (r *runner) measure(ctx context.Context, s *seat, round int) error {
 	}
 	r.finished(s, round, m)
 	return nil
+}
+
+// errBed marks an error of our own side.
+var errBed = errors.New("make a wire")
+
+// turn is an opponent's turn, on a bed of its own or on a real interface.
+func (r *runner) turn(ctx context.Context, s *seat, round int) (m *measurement, err error) {
+	if r.o.Interface != "" {
+		far, err := hostSite(r.o.Interface, s.queues)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", errBed, err)
+		}
+		return r.hold(ctx, s, round, far)
+	}
+	b, err := newBed(s.queues, Traffic{Size: r.o.Size, Flows: r.o.Flows}, r.o.generatorCPUs(s.queues))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errBed, err)
+	}
+	defer func() { err = errors.Join(err, b.close()) }()
+	return r.onBed(ctx, s, round, b)
 }
 
 // onBed starts an opponent, measures it, and stops it.

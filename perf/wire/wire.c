@@ -181,6 +181,11 @@ static __always_inline void write_udp(struct headers *h, const struct stream *s,
 {
 	sum += s->udp_sum;
 	h->ip->protocol = PROTO_UDP;
+	h->tcp->acknowledgement = 0; /* payload now; the page may have been a SYN before */
+	h->tcp->flags = 0;
+	h->tcp->window = 0;
+	h->tcp->checksum = 0;
+	h->tcp->urgent = 0;
 	h->udp->length = bpf_htons(bpf_ntohs(s->length) - IPV4_MIN);
 	__u16 checksum = fold(sum);
 	h->udp->checksum = checksum ? checksum : 0xffff; /* RFC 768: 0 is none */
