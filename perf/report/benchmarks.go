@@ -14,7 +14,7 @@ import (
 // packagePath is where benchmarks of a kind are said to come from.
 const packagePath = "github.com/xlvs/xlvs/perf/"
 
-// WriteBenchmarks prints the pipeline's and the table's results of a run in the Go
+// WriteBenchmarks prints the results of a run in the Go
 // benchmark format, a line for each round, so that benchstat sees the spread.
 // https://go.dev/design/14313-benchmark-format
 func WriteBenchmarks(w io.Writer, run *result.Run) error {
@@ -29,6 +29,12 @@ func WriteBenchmarks(w io.Writer, run *result.Run) error {
 		b.header("table", &run.Machine)
 		for i := range run.Table.Tables {
 			b.table(&run.Table.Tables[i])
+		}
+	}
+	if run.Wire != nil {
+		b.header("wire", &run.Machine)
+		for i := range run.Wire.Runs {
+			b.wire(&run.Wire.Runs[i])
 		}
 	}
 	if _, err := b.WriteTo(w); err != nil {
@@ -78,4 +84,18 @@ func (b *benchmarks) table(c *result.TableCase) {
 	}
 	fmt.Fprintf(b, "BenchmarkTable/op=keep/table=%s/entries=%d-%d 1 %.2f bytes/entry %d lost %d split\n",
 		c.Name, c.Entries, c.Cores, c.BytesEntry, c.LostEntries, c.SplitClients)
+}
+
+// wire writes a round with all that it measured.
+func (b *benchmarks) wire(r *result.WireRun) {
+	for i, mpps := range r.Rounds {
+		if mpps == 0 {
+			continue
+		}
+		fmt.Fprintf(b, "BenchmarkWire/balancer=%s/size=%d/flows=%d/queues=%d 1 %.2f ns/op %.4f Mpps", r.Name, r.Size, r.Flows, r.Queues, 1e3/mpps, mpps)
+		if i < len(r.LossFreeRounds) {
+			fmt.Fprintf(b, " %.4f Mpps-loss-free", r.LossFreeRounds[i])
+		}
+		b.WriteByte('\n')
+	}
 }

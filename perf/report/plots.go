@@ -11,26 +11,19 @@ import (
 	"github.com/xlvs/xlvs/perf/result"
 )
 
-// figure is a plot with its name, which is its file's, and what it shows.
-type figure struct {
-	name    string
-	caption string
-	plot    *plot.Plot
-}
-
 // pipelineFigures are ns per packet against flows, and the stages.
 func pipelineFigures(found *result.Pipeline) ([]figure, error) {
 	flows, err := pipelineFlows(found.Cases)
 	if err != nil {
 		return nil, err
 	}
-	stages, err := pipelineStages(found.Cases)
+	stages, keys, err := pipelineStages(found.Cases)
 	if err != nil {
 		return nil, err
 	}
 	return []figure{
-		{"pipeline-flows", "Nanoseconds a packet against the number of flows: median of the rounds, and the fastest and slowest round.", flows},
-		{"pipeline-stages", "Where a packet's time goes. A stage is what the pipeline up to it takes more than up to the one before.", stages},
+		{"pipeline-flows", "Nanoseconds a packet against the number of flows: median of the rounds, and the fastest and slowest round.", flows, nil},
+		{"pipeline-stages", "Where a packet's time goes. A stage is what the pipeline up to it takes more than up to the one before.", stages, keys},
 	}, nil
 }
 
@@ -75,7 +68,8 @@ func pipelineFlows(cases []result.PipelineCase) (*plot.Plot, error) {
 }
 
 // pipelineStages stacks what stages cost, a bar for each number of flows.
-func pipelineStages(cases []result.PipelineCase) (*plot.Plot, error) {
+func pipelineStages(cases []result.PipelineCase) (*plot.Plot, legend, error) {
+	var keys legend
 	p := newPlot("ns per packet", "")
 	var below *plotter.BarChart
 	names := make([]string, len(cases))
@@ -88,7 +82,7 @@ func pipelineStages(cases []result.PipelineCase) (*plot.Plot, error) {
 		}
 		chart, err := plotter.NewBarChart(values, width)
 		if err != nil {
-			return nil, fmt.Errorf("plot stages: %w", err)
+			return nil, nil, fmt.Errorf("plot stages: %w", err)
 		}
 		chart.Color, chart.LineStyle.Width, chart.Horizontal = paint(i), 0, true
 		if below != nil {
@@ -96,11 +90,11 @@ func pipelineStages(cases []result.PipelineCase) (*plot.Plot, error) {
 		}
 		below = chart
 		p.Add(chart)
-		p.Legend.Add(stage, chart)
+		keys = append(keys, key{stage, paint(i)})
 	}
 	p.NominalY(names...)
-	p.X.Min, p.X.Max = 0, p.X.Max*1.2 // room for the legend
-	return p, nil
+	p.X.Min = 0
+	return p, keys, nil
 }
 
 // tableFigures compare tables by their lookups, insertions and memory.
@@ -122,11 +116,11 @@ func tableFigures(found *result.Table) ([]figure, error) {
 		p := newPlot("entries", f.y)
 		b := tableBars(found.Tables, f.value)
 		b.format = f.format
-		if err := b.addTo(p); err != nil {
+		keys, err := b.addTo(p)
+		if err != nil {
 			return nil, err
 		}
-		p.Legend.Left = true
-		figures = append(figures, figure{f.name, f.caption, p})
+		figures = append(figures, figure{f.name, f.caption, p, keys})
 	}
 	return figures, nil
 }

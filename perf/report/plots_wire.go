@@ -30,10 +30,11 @@ func wireFigures(found *result.Wire) ([]figure, error) {
 			continue
 		}
 		p := newPlot("queues", "million packets a second")
-		if err := b.addTo(p); err != nil {
+		keys, err := b.addTo(p)
+		if err != nil {
 			return nil, err
 		}
-		figures = append(figures, figure{f.name, f.caption, p})
+		figures = append(figures, figure{f.name, f.caption, p, keys})
 	}
 	latency, err := latencyFigures(found.Runs)
 	return append(figures, latency...), err
@@ -91,23 +92,23 @@ func latencyFigures(runs []result.WireRun) ([]figure, error) {
 	slices.Sort(loads)
 	var figures []figure
 	for _, load := range loads {
-		p, err := latencyPlot(runs, load, fewest)
+		p, keys, err := latencyPlot(runs, load, fewest)
 		if err != nil {
 			return nil, err
 		}
 		figures = append(figures, figure{
 			fmt.Sprintf("wire-latency-%.0f", 100*load),
 			fmt.Sprintf("How long packets take at %.0f %% of the rate without loss, %d queues: the share that took at most so long. "+
-				"Each line of the scale is ten times rarer.", 100*load, fewest), p})
+				"Each line of the scale is ten times rarer.", 100*load, fewest), p, keys})
 	}
 	return figures, nil
 }
 
-func latencyPlot(runs []result.WireRun, load float64, queues int) (*plot.Plot, error) {
+func latencyPlot(runs []result.WireRun, load float64, queues int) (*plot.Plot, legend, error) {
+	var keys legend
 	p := newPlot("microseconds", "share of packets")
 	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
 	p.Y.Tick.Marker = ninesTicks{}
-	drawn := 0
 	for _, r := range runs {
 		for _, l := range r.Latencies {
 			if l.Load != load || r.Queues != queues || len(l.CDF) < 2 {
@@ -115,17 +116,15 @@ func latencyPlot(runs []result.WireRun, load float64, queues int) (*plot.Plot, e
 			}
 			line, err := plotter.NewLine(ninesOf(l.CDF))
 			if err != nil {
-				return nil, fmt.Errorf("plot latency of %s: %w", r.Name, err)
+				return nil, nil, fmt.Errorf("plot latency of %s: %w", r.Name, err)
 			}
-			line.Color, line.Width = paint(drawn), vg.Points(1.75)
-			drawn++
+			line.Color, line.Width = paint(len(keys)), vg.Points(1.75)
 			p.Add(line)
-			p.Legend.Add(r.Name, line)
+			keys = append(keys, key{r.Name, line.Color})
 		}
 	}
-	p.Legend.Left = true
 	p.Y.Min = 0
-	return p, nil
+	return p, keys, nil
 }
 
 // mostNines is where the scale of shares ends: one in a million.

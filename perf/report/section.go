@@ -61,12 +61,12 @@ func newSection(kind string, run *result.Run) (*section, error) {
 	}
 	for _, f := range figures {
 		d := drawn{Name: f.name, Caption: f.caption}
-		text, err := svg(f.plot)
+		text, err := f.svg()
 		if err != nil {
 			return nil, err
 		}
 		d.SVG = template.HTML(text)
-		if d.png, err = png(f.plot); err != nil {
+		if d.png, err = f.png(); err != nil {
 			return nil, err
 		}
 		s.Figures = append(s.Figures, d)

@@ -53,8 +53,6 @@ func newPlot(x, y string) *plot.Plot {
 	}
 	p.Y.LineStyle.Width = 0
 	p.Y.Tick.Length = 0
-	styleText(&p.Legend.TextStyle, 10, ink)
-	p.Legend.Top, p.Legend.Padding, p.Legend.ThumbnailWidth = true, vg.Points(3), vg.Points(14)
 	grid := plotter.NewGrid()
 	grid.Vertical.Width = 0
 	grid.Horizontal.Color, grid.Horizontal.Width = rule, vg.Points(0.75)
@@ -93,14 +91,15 @@ type series struct {
 	values []float64
 }
 
-// addTo draws the bars.
-func (b *bars) addTo(p *plot.Plot) error {
+// addTo draws the bars and returns their legend.
+func (b *bars) addTo(p *plot.Plot) (legend, error) {
+	var keys legend
 	width := vg.Points(min(34, 400/float64(len(b.groups)*len(b.series)+len(b.groups))))
 	for i, s := range b.series {
 		offset := width * vg.Length(float64(i)-float64(len(b.series)-1)/2)
 		chart, err := plotter.NewBarChart(plotter.Values(s.values), width-vg.Points(1))
 		if err != nil {
-			return fmt.Errorf("bars of %s: %w", s.name, err)
+			return nil, fmt.Errorf("bars of %s: %w", s.name, err)
 		}
 		chart.Color, chart.LineStyle.Width, chart.Offset = paint(i), 0, offset
 		var at plotter.XYs
@@ -117,17 +116,16 @@ func (b *bars) addTo(p *plot.Plot) error {
 			l.Offset.X = offset
 			p.Add(l)
 		}
-		p.Legend.Add(s.name, chart)
+		keys = append(keys, key{s.name, paint(i)})
 	}
 	p.NominalX(b.groups...)
 	p.X.Tick.Length = 0
 	p.Y.Min = 0
-	p.Y.Max *= 1.15 // room for the numbers
-	return nil
+	p.Y.Max *= 1.1 // room for the numbers
+	return keys, nil
 }
 
-// decades are ticks of a logarithmic axis: a label at each power of ten, or of two where
-// the values are such.
+// ticksAt are ticks at the values that there are.
 type ticksAt []float64
 
 // Ticks marks the values with their numbers in short.
@@ -155,10 +153,52 @@ func short(v float64) string {
 	return strconv.FormatFloat(math.Round(v/10)/100, 'g', 4, 64) + " k"
 }
 
-// svg draws a plot as SVG, without what only a file of its own needs.
-func svg(p *plot.Plot) (string, error) {
+// figure is a plot with its name, which is its file's, and what it shows.
+type figure struct {
+	name    string
+	caption string
+	plot    *plot.Plot
+	legend  legend
+}
+
+// legend says which colour is what. It has a line of its own above the plot.
+type legend []key
+
+type key struct {
+	name  string
+	color color.Color
+}
+
+// Measures of the legend.
+const (
+	legendHeight = 26 * vg.Length(1)
+	legendSquare = 10 * vg.Length(1)
+)
+
+// draw draws the figure.
+func (f *figure) draw(c draw.Canvas) {
+	c.FillPolygon(color.White, []vg.Point{c.Min, {X: c.Max.X, Y: c.Min.Y}, c.Max, {X: c.Min.X, Y: c.Max.Y}})
+	if len(f.legend) == 0 {
+		f.plot.Draw(draw.Crop(c, 0, 0, 0, -legendSquare))
+		return
+	}
+	style := f.plot.X.Tick.Label
+	style.XAlign, style.YAlign = draw.XLeft, draw.YBottom
+	at := vg.Point{X: c.Min.X + 2*legendSquare, Y: c.Max.Y - legendHeight + legendSquare}
+	for _, k := range f.legend {
+		c.FillPolygon(k.color, []vg.Point{at, {X: at.X + legendSquare, Y: at.Y},
+			{X: at.X + legendSquare, Y: at.Y + legendSquare}, {X: at.X, Y: at.Y + legendSquare}})
+		at.X += 1.5 * legendSquare
+		c.FillText(style, at, k.name)
+		at.X += style.Width(k.name) + 2*legendSquare
+	}
+	f.plot.Draw(draw.Crop(c, 0, 0, 0, -legendHeight-legendSquare))
+}
+
+// svg draws a figure as SVG, without what only a file of its own needs.
+func (f *figure) svg() (string, error) {
 	canvas := vgsvg.New(plotWidth, plotHeight)
-	p.Draw(draw.New(canvas))
+	f.draw(draw.New(canvas))
 	var b bytes.Buffer
 	if _, err := canvas.WriteTo(&b); err != nil {
 		return "", fmt.Errorf("draw SVG: %w", err)
@@ -171,10 +211,10 @@ func svg(p *plot.Plot) (string, error) {
 	return "<svg " + strings.ReplaceAll(body, "font-family:Liberation Sans", "font-family:Liberation Sans,Arial,Helvetica,sans-serif"), nil
 }
 
-// png draws a plot as PNG.
-func png(p *plot.Plot) ([]byte, error) {
+// png draws a figure as PNG.
+func (f *figure) png() ([]byte, error) {
 	canvas := vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(plotWidth, plotHeight), vgimg.UseDPI(plotDPI))}
-	p.Draw(draw.New(canvas))
+	f.draw(draw.New(canvas))
 	var b bytes.Buffer
 	if _, err := canvas.WriteTo(&b); err != nil {
 		return nil, fmt.Errorf("draw PNG: %w", err)
