@@ -28,9 +28,9 @@ func Keys() []Key {
 	return []Key{
 		{"batch", "1 to 256 frames", func(s *control.Settings, v string) error { return number(&s.Batch, v) }},
 		{"transmit_budget", "32 to rings.tx frames", func(s *control.Settings, v string) error { return number(&s.TransmitBudget, v) }},
-		{"spin", "adaptive or off", func(s *control.Settings, v string) error { return flag(&s.Spin, v, "adaptive", "off") }},
+		{"spin", "adaptive or off", func(s *control.Settings, v string) error { return oneOf(&s.Spin, v, "adaptive", "off") }},
 		{"cpus", "auto, or numbers and ranges: 2,4-7", func(s *control.Settings, v string) error { return cpuList(&s.CPUs, v) }},
-		{"busy_poll", "on or off", func(s *control.Settings, v string) error { return flag(&busy(s).Enabled, v, "on", "off") }},
+		{"busy_poll", "on or off", func(s *control.Settings, v string) error { return oneOf(&busy(s).Enabled, v, "on", "off") }},
 		{"busy_poll.microseconds", "1 to 10000", func(s *control.Settings, v string) error { return number(&busy(s).Microseconds, v) }},
 		{"busy_poll.budget", "1 to 65535 frames", func(s *control.Settings, v string) error { return number(&busy(s).Budget, v) }},
 		{"busy_poll.defer_hard_irqs", "0 to 1000 polls", func(s *control.Settings, v string) error { return number(&busy(s).DeferHardIRQs, v) }},
@@ -129,9 +129,9 @@ func parseCoalescing(s *control.Settings, rest, text string) error {
 	case "tx_frames":
 		err = number(&c.TXFrames, text)
 	case "adaptive_rx":
-		err = flag(&c.AdaptiveRX, text, "on", "off")
+		err = oneOf(&c.AdaptiveRX, text, "on", "off")
 	case "adaptive_tx":
-		err = flag(&c.AdaptiveTX, text, "on", "off")
+		err = oneOf(&c.AdaptiveTX, text, "on", "off")
 	default:
 		err = fmt.Errorf("no such key of coalescing: there are %s", strings.Join(CoalescingKeys, ", "))
 	}
@@ -150,7 +150,7 @@ func number[T int | uint32](to **T, text string) error {
 	return nil
 }
 
-func flag(to **bool, text, on, off string) error {
+func oneOf(to **bool, text, on, off string) error {
 	switch text {
 	case on, "true":
 		v := true
