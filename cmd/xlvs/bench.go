@@ -25,11 +25,12 @@ func benchCommand() *cli.Command {
 		UsageText: `xlvs bench pipeline             the balancer's own work, ns per packet and per stage
 xlvs bench table                the connection table beside caches and maps
 xlvs bench wire                 frames through a wire, beside other balancers (root)
+xlvs bench generate             the same from this box, for a balancer on another one (root)
 xlvs bench table --report DIR   a page with plots; further runs add to it`,
 		Description: "Results are medians of rounds in which all opponents take their turn, with their spread;\n" +
 			"what was too noisy to tell says so. On a machine that has other things to do, trust\n" +
 			"ratios within a run more than figures, and give the run precedence: nice -n -20.",
-		Subcommands: []*cli.Command{benchPipelineCommand(), benchTableCommand(), benchWireCommand()},
+		Subcommands: []*cli.Command{benchPipelineCommand(), benchTableCommand(), benchWireCommand(), benchGenerateCommand()},
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
 				return usage{fmt.Errorf("no benchmark %q; see xlvs bench --help", c.Args().First())}
@@ -159,8 +160,11 @@ func (o *benchOutput) print() error {
 	case "json":
 		e := json.NewEncoder(o.out)
 		e.SetIndent("", "  ")
-		if o.run.Pipeline != nil {
+		switch {
+		case o.run.Pipeline != nil:
 			return e.Encode(object[result.Pipeline]{o.run.Pipeline, &o.run.Machine})
+		case o.run.Wire != nil:
+			return e.Encode(object[result.Wire]{o.run.Wire, &o.run.Machine})
 		}
 		return e.Encode(object[result.Table]{o.run.Table, &o.run.Machine})
 	}

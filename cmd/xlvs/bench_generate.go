@@ -31,9 +31,6 @@ xlvs bench generate --interface eth1 --mac 02:00:00:00:00:02 --vip 198.51.100.10
 }
 
 func benchGenerate(c *cli.Context) error {
-	if err := noArguments(c); err != nil {
-		return err
-	}
 	options, err := benchTrialOptions(c)
 	if err != nil {
 		return err
@@ -51,9 +48,11 @@ func benchGenerate(c *cli.Context) error {
 	if remote.VIP, err = netip.ParseAddrPort(c.String("vip")); err != nil {
 		return usage{fmt.Errorf("--vip %q: want an IPv4 address and a port", c.String("vip"))}
 	}
-	progress, finish := wireProgress(c.App.ErrWriter)
-	options.Progress = progress
+	o, err := beginBench(c)
+	if err != nil {
+		return err
+	}
+	options.Progress = o.wireProgress()
 	found, err := wire.Generate(c.Context, remote, options)
-	finish()
-	return endWire(c, found, err)
+	return o.endWire(found, err)
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
 
@@ -48,7 +46,7 @@ xlvs bench wire --opponents ipvs,xlvs              where the kernel has ip_vs`,
 
 // benchTrialFlags are what wire and generate have in common.
 func benchTrialFlags() []cli.Flag {
-	return []cli.Flag{
+	return append([]cli.Flag{
 		&cli.StringSliceFlag{Name: "measure", Usage: "`WHAT`: throughput, loss-free, latency, new",
 			Value: cli.NewStringSlice("throughput", "loss-free", "latency", "new")},
 		&cli.IntSliceFlag{Name: "queues", Usage: "queues of the balancer, one `NUMBER` or several", Value: cli.NewIntSlice(1)},
@@ -61,9 +59,7 @@ func benchTrialFlags() []cli.Flag {
 		&cli.IntFlag{Name: "flows", Usage: "`NUMBER` of connections that frames belong to", Value: 16000},
 		&cli.Float64Flag{Name: "new", Usage: "`SHARE` of frames that open a new connection, for throughput and loss-free"},
 		&cli.IntSliceFlag{Name: "generator-cpus", Usage: "`CPUS` of the generators", DefaultText: "from 0 up"},
-		&cli.BoolFlag{Name: "json", Usage: "print results as JSON"},
-		&cli.BoolFlag{Name: "benchfmt", Usage: "print results as benchstat reads them"},
-	}
+	}, benchOutputFlags()...)
 }
 
 func benchWireFlags() []cli.Flag {
@@ -83,26 +79,42 @@ func benchWireFlags() []cli.Flag {
 
 // benchWire measures and prints.
 func benchWire(c *cli.Context) error {
-	if err := noArguments(c); err != nil { // not in Before, which is the subcommand's too
-		return err
-	}
 	options, err := benchWireOptions(c)
 	if err != nil {
 		return err
 	}
-	progress, finish := wireProgress(c.App.ErrWriter)
-	options.Progress = progress
+	o, err := beginBench(c)
+	if err != nil {
+		return err
+	}
+	options.Progress = o.wireProgress()
 	found, err := wire.Run(c.Context, options)
-	finish()
-	return endWire(c, found, err)
+	return o.endWire(found, err)
+}
+
+// wireProgress prints a line for each measurement, and shows what is going on.
+func (o *benchOutput) wireProgress() func(wire.Progress) {
+	o.printf("%s\n", wire.ProgressHeader)
+	return func(p wire.Progress) {
+		if p.Finished != "" {
+			o.printf("%s\n", p.Finished)
+		}
+		o.progress(p.Step, p.Done, p.Total)
+	}
 }
 
 // endWire prints what was found, all of it or what there was before an error.
-func endWire(c *cli.Context, found *result.Wire, err error) error {
+func (o *benchOutput) endWire(found *result.Wire, err error) error {
 	if found == nil {
 		return err
 	}
-	return errors.Join(err, printWire(c, found))
+	o.run.Wire = found
+	var table strings.Builder
+	if printing := wire.WriteTable(&table, found); printing != nil {
+		return errors.Join(err, printing)
+	}
+	o.printf("\n%s", table.String())
+	return errors.Join(err, o.end())
 }
 
 // benchTrialOptions are the flags that wire and generate have in common.
@@ -124,9 +136,6 @@ func benchTrialOptions(c *cli.Context) (wire.Options, error) {
 		default:
 			return o, usage{fmt.Errorf("--measure %q: want throughput, loss-free, latency or new", what)}
 		}
-	}
-	if c.Bool("json") && c.Bool("benchfmt") {
-		return o, usage{fmt.Errorf("--json and --benchfmt are two outputs: choose one")}
 	}
 	return o, nil
 }
@@ -166,38 +175,9 @@ func settings(c *cli.Context, flag string) (map[string]string, error) {
 	return set, nil
 }
 
-// wireProgress shows how far a run is: a bar on a terminal, and a line for each
-// measurement. finish takes the bar away.
-func wireProgress(w io.Writer) (show func(wire.Progress), finish func()) {
-	fmt.Fprintln(w, wire.ProgressHeader)
-	bar := progressbar.NewOptions(1, progressbar.OptionSetWriter(w), progressbar.OptionSetVisibility(isTerminal(w)),
-		progressbar.OptionClearOnFinish(), progressbar.OptionSetPredictTime(true))
-	return func(p wire.Progress) {
-		bar.ChangeMax(p.Total)
-		if p.Finished != "" {
-			bar.Clear()
-			fmt.Fprintln(w, p.Finished)
-		}
-		bar.Describe(p.Step)
-		bar.Set(p.Done)
-	}, func() { bar.Finish() }
-}
-
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
-}
-
-func printWire(c *cli.Context, found *result.Wire) error {
-	switch {
-	case c.Bool("json"):
-		e := json.NewEncoder(c.App.Writer)
-		e.SetIndent("", "  ")
-		return e.Encode(found)
-	case c.Bool("benchfmt"):
-		return wire.WriteBenchmarks(c.App.Writer, found)
-	}
-	return wire.WriteTable(c.App.Writer, found)
 }
 
 // benchForwardCommand is what wire runs in a namespace; nobody calls it by hand.

@@ -28,7 +28,7 @@ func list[T any](values []T) string {
 
 // Director is what can be tried with the director. Zero values are its defaults.
 type Director struct {
-	Program string            // its path; Options.Self if empty
+	Program string            // its path; as Options.Self if empty
 	Env     []string          // more of its environment, "GODEBUG=gctrace=1" for one
 	Mode    string            // auto, zerocopy, copy, generic
 	Rings   map[string]string // what the configuration has under rings, by key
@@ -47,11 +47,11 @@ func startDirector(_ context.Context, b *bed, o *Options) (*running, error) {
 	if err := writeConfiguration(file, dir, b, o); err != nil {
 		return nil, fmt.Errorf("%w%s", err, undone(r))
 	}
-	program := o.Self
+	args := []string{"run", "-c", file, "--ephemeral"}
+	cmd := o.xlvs(args...)
 	if o.Director.Program != "" {
-		program = []string{o.Director.Program}
+		cmd = exec.Command(o.Director.Program, args...)
 	}
-	cmd := exec.Command(program[0], append(program[1:len(program):len(program)], "run", "-c", file, "--ephemeral")...)
 	cmd.Env = append(os.Environ(), o.Director.Env...)
 	// Its workers pin themselves, as configured; the rest of it may be anywhere.
 	if r.child, err = b.far.start(cmd, nil); err != nil {

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os/exec"
 	"runtime"
+	"slices"
 	"strconv"
 	"time"
 
@@ -33,13 +33,12 @@ var ForwardCommand = []string{"bench", "wire", "forward"}
 // process on errors that a balancer outlives.
 func startForwarder(kind ForwardKind) func(context.Context, *bed, *Options) (*running, error) {
 	return func(_ context.Context, b *bed, o *Options) (*running, error) {
-		args := append(o.Self[1:len(o.Self):len(o.Self)], ForwardCommand...)
-		args = append(args, string(kind), b.far.device)
+		args := append(slices.Clone(ForwardCommand), string(kind), b.far.device)
 		cpus := o.balancerCPUs(b.far.queues)
 		for _, cpu := range cpus {
 			args = append(args, strconv.Itoa(cpu))
 		}
-		c, err := b.far.start(exec.Command(o.Self[0], args...), nil)
+		c, err := b.far.start(o.xlvs(args...), nil)
 		if err != nil {
 			return nil, err
 		}

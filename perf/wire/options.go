@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
+	"os/exec"
 	"runtime"
 	"slices"
 	"time"
@@ -76,10 +78,18 @@ func (o *Options) setDefaults() {
 	if len(o.Loads) == 0 {
 		o.Loads = []float64{0.5}
 	}
-	if len(o.Self) == 0 {
-		o.Self = []string{"/proc/self/exe"}
-	}
 	setDefault(&o.Reference, o.Opponents[0])
+}
+
+// xlvs is a command of xlvs: of Self, or of this very program, which may have been
+// replaced on disk.
+func (o *Options) xlvs(args ...string) *exec.Cmd {
+	if len(o.Self) > 0 {
+		return exec.Command(o.Self[0], append(slices.Clone(o.Self[1:]), args...)...)
+	}
+	cmd := exec.Command("/proc/self/exe", args...)
+	cmd.Args[0] = os.Args[0]
+	return cmd
 }
 
 func setDefault[T comparable](value *T, to T) {

@@ -3,7 +3,6 @@ package wire
 import (
 	"fmt"
 	"io"
-	"strings"
 	"text/tabwriter"
 
 	"github.com/xlvs/xlvs/perf/result"
@@ -99,26 +98,4 @@ func judge(ratios result.Rounds) verdict {
 		return slower
 	}
 	return undecided
-}
-
-// WriteBenchmarks prints results as lines of the Go benchmark format, one for each
-// round, for benchstat.
-func WriteBenchmarks(w io.Writer, found *result.Wire) error {
-	var b strings.Builder
-	b.WriteString("goos: linux\npkg: github.com/xlvs/xlvs/perf/wire\n")
-	for _, run := range found.Runs {
-		name := fmt.Sprintf("BenchmarkWire/balancer=%s/queues=%d/size=%d/flows=%d", run.Name, run.Queues, run.Size, run.Flows)
-		for i, mpps := range run.Rounds {
-			if mpps == 0 {
-				continue
-			}
-			fmt.Fprintf(&b, "%s 1 %.2f ns/op %.4f Mpps", name, 1e3/mpps, mpps)
-			if i < len(run.LossFreeRounds) {
-				fmt.Fprintf(&b, " %.4f Mpps-loss-free", run.LossFreeRounds[i])
-			}
-			b.WriteString("\n")
-		}
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
 }
