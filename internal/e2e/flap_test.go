@@ -9,12 +9,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+const streamFlows = 500
+
 // stream sends numbered frames of many flows, a window at a time, until its stop
 // is called, which returns how many the kernel took.
 func (b *bed) stream(in, out *wire) (stop func() int) {
-	const flows, window = 500, 100
+	const window = 100
 	var frames [][]byte
-	for i := range flows {
+	for i := range streamFlows {
 		frames = append(frames, in.frameOf(flowOf(i/4<<8+i%4, 1000, udpTo(7)).udp(0)))
 	}
 	end := make(chan struct{})
@@ -28,8 +30,8 @@ func (b *bed) stream(in, out *wire) (stop func() int) {
 			default:
 			}
 			for range window {
-				renumber(frames[sent%flows], uint32(sent))
-				if _, err := unix.Write(in.fd, frames[sent%flows]); err == nil {
+				renumber(frames[sent%streamFlows], uint32(sent))
+				if _, err := unix.Write(in.fd, frames[sent%streamFlows]); err == nil {
 					sent++
 				}
 			}
@@ -51,7 +53,7 @@ func TestFlapsUnderLoad(t *testing.T) {
 	b.probe(b.wires[0], b.wires[1], flowOf(9999, 1000, udpTo(7)))
 	b.wires[1].take()
 	stop := b.stream(b.wires[0], b.wires[1])
-	for n := range 24 {
+	for n := range 16 {
 		ns, name := b.inside, fmt.Sprintf("eth%d", n%2)
 		if n%4 >= 2 {
 			ns, name = b.outside, fmt.Sprintf("wire%d", n%2)
@@ -69,26 +71,28 @@ func TestFlapsUnderLoad(t *testing.T) {
 	}
 	sent := stop()
 
-	// Nothing is lost once the links are still, though each frame is used many times.
-	const frames = 4000
-	for i := range frames {
-		if i%32 == 0 {
-			eventually(t, "the frames so far arrive", func() error {
-				if n := b.wires[1].countFrom(sent); n != i {
-					return fmt.Errorf("%d of %d; %v, %v", n, i, nonZero(b.status().Frames), b.status().Sockets)
+	// Far more frames pass than there are in the rings, a batch at a time: a frame
+	// that was lost for good would be missed. (A late word of the last flap makes the
+	// servers be looked for once more, so a batch may need another try.)
+	const batches, size = 120, 32
+	for batch := range batches {
+		eventually(t, "a whole batch passes", func() error {
+			from := sent
+			for i := range size {
+				c := (batch*size + i) % streamFlows
+				b.wires[0].sendPacket(flowOf(c/4<<8+c%4, 1000, udpTo(7)).udp(uint32(sent)))
+				sent++
+			}
+			for deadline := time.Now().Add(200 * time.Millisecond); b.wires[1].countFrom(from) < size; time.Sleep(100 * time.Microsecond) {
+				if time.Now().After(deadline) {
+					return fmt.Errorf("%d of %d frames of batch %d; %v, %v", b.wires[1].countFrom(from), size, batch,
+						nonZero(b.status().Frames), b.status().Sockets)
 				}
-				return nil
-			})
-		}
-		b.wires[0].sendPacket(flowOf(i%500/4<<8+i%4, 1000, udpTo(7)).udp(uint32(sent + i)))
+			}
+			return nil
+		})
 	}
-	eventually(t, "the last ones arrive", func() error {
-		if n := b.wires[1].countFrom(sent); n != frames {
-			return fmt.Errorf("%d of %d", n, frames)
-		}
-		return nil
-	})
-	checkArrivals(t, b.wires[1].take(), sent+frames)
+	checkArrivals(t, b.wires[1].take(), sent)
 	b.stop()
 }
 
