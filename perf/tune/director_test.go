@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -16,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/xlvs/xlvs/bpf"
@@ -43,17 +45,20 @@ type host struct {
 
 func newHost(t *testing.T) *host {
 	t.Helper()
-	h := &host{t: t, dir: t.TempDir(), pin: fmt.Sprintf("/sys/fs/bpf/xlvs-tune-%d-%s", os.Getpid(), t.Name())}
+	h := &host{t: t, dir: t.TempDir(), pin: fmt.Sprintf("/sys/fs/bpf/xlvs-tune-%d-%s", os.Getpid(), strings.ReplaceAll(t.Name(), "/", "-"))}
 	var err error
 	if h.ns, err = testnet.New(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { h.ns.Close() })
 	h.must(testnet.Pair(testnet.Veth{Namespace: h.ns, Name: "eth0", Queues: 2}, testnet.Veth{Namespace: h.ns, Name: "far0", Queues: 2}))
-	h.must(h.ns.AddAddr("eth0", netip.MustParsePrefix("10.0.0.1/24")))
-	h.must(h.ns.SetFeatures("eth0", true, "rx-gro"))
 	h.index, err = h.ns.Index("eth0")
 	h.must(err)
+	h.must(h.ns.AddAddr("eth0", netip.MustParsePrefix("10.0.0.1/24")))
+	h.must(h.ns.Netlink().NeighSet(&netlink.Neigh{ // or a start waits for an answer
+		LinkIndex: h.index, State: netlink.NUD_PERMANENT, IP: net.IPv4(10, 0, 0, 11), HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 0, 11},
+	}))
+	h.must(h.ns.SetFeatures("eth0", true, "rx-gro"))
 	h.client = control.NewClient(h.socket())
 	t.Cleanup(h.cleanup)
 	return h

@@ -28,6 +28,7 @@ var (
 
 // Everything that can be set is set where it takes effect, and can be set back.
 func TestSetOnARunningDirector(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	h.start("")
 	before := h.tuning()
@@ -89,6 +90,7 @@ func allowed(t *testing.T, pid, tid int) string {
 
 // A request is granted as a whole or not at all, and the answer says why.
 func TestSetIsAllOrNothing(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	h.start("")
 	before := h.tuning()
@@ -115,6 +117,7 @@ func TestSetIsAllOrNothing(t *testing.T) {
 // Settings on trial are taken back when nobody asks for them again, and stay when
 // they are asked for for good.
 func TestTrialEnds(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	h.start("")
 	h.must(h.set(50*time.Millisecond, "batch=16", "busy_poll=on"))
@@ -138,6 +141,7 @@ func TestTrialEnds(t *testing.T) {
 
 // A reload takes over what the file has changed and leaves what was set since.
 func TestReloadTunes(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	h.start("")
 	h.must(h.set(0, "batch=100"))
@@ -163,6 +167,7 @@ func TestReloadTunes(t *testing.T) {
 // What busy polling changes on an interface is put back at the end, by the next
 // run after a crash, or by who takes away what a dead director left.
 func TestTimersArePutBack(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	h.start(pollingOn)
 	h.wantTimers("running", three)
@@ -196,6 +201,7 @@ func TestTimersArePutBack(t *testing.T) {
 func TestIdle(t *testing.T) {
 	for name, more := range map[string]string{"defaults": "", "busy polling": pollingOn} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			h := newHost(t)
 			h.start(more)
 			const limit, period = 0.02, 2 * time.Second
@@ -235,7 +241,7 @@ func TestBench(t *testing.T) {
 			b.Close()
 		}
 	}()
-	space, err := Only(Space(), []string{"spin", "busy_poll"})
+	space, err := Only(Space(), []string{"spin"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -257,7 +263,7 @@ func TestBench(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Log(strings.Join(lines, "\n"))
-	if o.Measurements < 4*4 || len(o.Races) < 2 || len(lines) < 2 {
+	if o.Measurements < 2*4 || len(o.Races) < 1 || len(lines) < 1 {
 		t.Errorf("%d measurements, %d races", o.Measurements, len(o.Races))
 	}
 	pid := status(t, b.Client()).PID
@@ -334,6 +340,7 @@ func TestLive(t *testing.T) {
 
 // Facts are of the director's namespace, wherever who asks is.
 func TestGather(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	h.start(pollingOn)
 	f, err := Gather(t.Context(), h.client)
