@@ -63,6 +63,7 @@ func serve(t *testing.T, e *testscript.Env) error {
 	for pattern, answer := range answers {
 		mux.HandleFunc("GET "+pattern, func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(answer)) })
 	}
+	mux.HandleFunc("PUT /v1/tuning", tuneFake)
 	server := &http.Server{Handler: mux}
 	go server.Serve(listener)
 	e.Defer(func() {
@@ -113,7 +114,7 @@ func TestLargeNumbersAreIpvsadms(t *testing.T) {
 }
 
 func TestHelpHasExamples(t *testing.T) {
-	for _, command := range []string{"run", "check", "list", "detach", "demo", "bench", "version"} {
+	for _, command := range []string{"run", "check", "list", "detach", "demo", "bench", "tune", "version"} {
 		var out, errs strings.Builder
 		if code := run(t.Context(), []string{"xlvs", command, "--help"}, &out, &errs); code != 0 {
 			t.Errorf("xlvs %s --help: exit code %d: %s", command, code, errs.String())
