@@ -28,10 +28,11 @@ var arrows = map[string][]string{
 	"dataplane":     {"ring", "marks", "affinity", "service", "packet"},
 	"bpf":           {},
 	"internal/rtnl": {},
+	"internal/nic":  {},
 	"neigh":         {"service", "internal/rtnl"},
 	"vip":           {"internal/rtnl", "packet"},
 	"config":        {"service", "packet", "sched"},
-	"control":       {"config", "neigh", "vip", "bpf", "dataplane", "ring", "affinity", "marks", "sched", "service", "packet"},
+	"control":       {"config", "neigh", "vip", "bpf", "dataplane", "ring", "affinity", "marks", "sched", "service", "packet", "internal/nic"},
 }
 
 // library is what each folder may import from elsewhere; nil is anything.
