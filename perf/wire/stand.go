@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"time"
 )
@@ -55,7 +54,7 @@ func (s *Stand) start(ctx context.Context, dir string, o *Options) (err error) {
 	if err := writeConfiguration(file, dir, s.bed, o); err != nil {
 		return err
 	}
-	cmd := exec.Command(o.Self[0], append(o.Self[1:len(o.Self):len(o.Self)], "run", "-c", file, "--ephemeral")...)
+	cmd := o.xlvs("run", "-c", file, "--ephemeral")
 	cmd.Env = append(os.Environ(), o.Director.Env...)
 	if s.running.child, err = s.bed.far.start(cmd, nil); err != nil {
 		return err
