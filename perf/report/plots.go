@@ -36,11 +36,12 @@ type spreads struct {
 func pipelineFlows(cases []result.PipelineCase) (*plot.Plot, error) {
 	p := newPlot("flows", "ns per packet")
 	p.X.Scale = plot.LogScale{}
-	points, texts, at := spreads{}, []string{}, ticksAt{}
+	points, tops, texts, at := spreads{}, plotter.XYs{}, []string{}, ticksAt{}
 	for _, c := range cases {
 		points.XYs = append(points.XYs, plotter.XY{X: float64(c.Flows), Y: c.NsPerPacket})
 		low, high := c.NsPerPacket-c.Rounds.Min(), c.Rounds.Max()-c.NsPerPacket
 		points.YErrors = append(points.YErrors, struct{ Low, High float64 }{low, high})
+		tops = append(tops, plotter.XY{X: float64(c.Flows), Y: max(c.NsPerPacket, c.Rounds.Max())})
 		texts = append(texts, fmt.Sprintf("%.1f", c.NsPerPacket))
 		at = append(at, float64(c.Flows))
 	}
@@ -55,9 +56,7 @@ func pipelineFlows(cases []result.PipelineCase) (*plot.Plot, error) {
 		return nil, fmt.Errorf("plot flows: %w", err)
 	}
 	whiskers.Color, whiskers.Width = paint(0), vg.Points(1)
-	above := labels(points.XYs, texts, ink)
-	above.Offset = vg.Point{X: vg.Points(16), Y: vg.Points(5)}
-	p.Add(line, whiskers, dots, above)
+	p.Add(newGrid(false), line, whiskers, dots, labels(tops, texts, ink))
 	p.X.Tick.Marker = at
 	p.X.Min, p.X.Max = at[0]/2, at[0]*2
 	for _, flows := range at {
@@ -71,6 +70,7 @@ func pipelineFlows(cases []result.PipelineCase) (*plot.Plot, error) {
 func pipelineStages(cases []result.PipelineCase) (*plot.Plot, legend, error) {
 	var keys legend
 	p := newPlot("ns per packet", "")
+	p.Add(newGrid(true))
 	var below *plotter.BarChart
 	names := make([]string, len(cases))
 	width := vg.Points(min(48, 180/float64(len(cases))))
@@ -93,7 +93,8 @@ func pipelineStages(cases []result.PipelineCase) (*plot.Plot, legend, error) {
 		keys = append(keys, key{stage, paint(i)})
 	}
 	p.NominalY(names...)
-	p.X.Min = 0
+	p.Y.Min, p.Y.Max = -0.5, float64(len(names))-0.5
+	p.X.Min, p.X.Max = 0, 1.03*p.X.Max
 	return p, keys, nil
 }
 

@@ -98,8 +98,8 @@ func latencyFigures(runs []result.WireRun) ([]figure, error) {
 		}
 		figures = append(figures, figure{
 			fmt.Sprintf("wire-latency-%.0f", 100*load),
-			fmt.Sprintf("How long packets take at %.0f %% of the rate without loss, %d queues: the share that took at most so long. "+
-				"Each line of the scale is ten times rarer.", 100*load, fewest), p, keys})
+			fmt.Sprintf("How long packets take at %.0f %% of the load, %s: the share that took at most so long. "+
+				"Each line of the scale is ten times rarer.", 100*load, queuesOf(fewest)), p, keys})
 	}
 	return figures, nil
 }
@@ -109,12 +109,13 @@ func latencyPlot(runs []result.WireRun, load float64, queues int) (*plot.Plot, l
 	p := newPlot("microseconds", "share of packets")
 	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
 	p.Y.Tick.Marker = ninesTicks{}
+	p.Add(newGrid(false))
 	for _, r := range runs {
 		for _, l := range r.Latencies {
 			if l.Load != load || r.Queues != queues || len(l.CDF) < 2 {
 				continue
 			}
-			line, err := plotter.NewLine(ninesOf(l.CDF))
+			line, err := plotter.NewLine(ninesOf(&l))
 			if err != nil {
 				return nil, nil, fmt.Errorf("plot latency of %s: %w", r.Name, err)
 			}
@@ -130,13 +131,18 @@ func latencyPlot(runs []result.WireRun, load float64, queues int) (*plot.Plot, l
 // mostNines is where the scale of shares ends: one in a million.
 const mostNines = 6
 
-// ninesOf puts a distribution on a scale on which 0.9 is 1, 0.99 is 2, and so on.
-func ninesOf(cdf []result.Point) plotter.XYs {
+// ninesOf puts a distribution on a scale on which 0.9 is 1, 0.99 is 2, and so on. The
+// slowest of n packets stands where one in n does.
+func ninesOf(l *result.Latency) plotter.XYs {
+	most := float64(mostNines)
+	if l.Samples > 1 {
+		most = min(most, math.Log10(float64(l.Samples)))
+	}
 	var points plotter.XYs
-	for _, at := range cdf {
-		nines := float64(mostNines)
+	for _, at := range l.CDF {
+		nines := most
 		if at.Share < 1 {
-			nines = min(nines, -math.Log10(1-at.Share))
+			nines = min(most, -math.Log10(1-at.Share))
 		}
 		points = append(points, plotter.XY{X: max(at.Us, 0.1), Y: nines})
 	}

@@ -18,7 +18,8 @@ type section struct {
 	Cards   []card
 	Figures []drawn
 	Tables  []grid
-	Notes   []string
+	Notes   []string // about opponents
+	Noise   []string // what tells too little
 }
 
 // card is a figure that stands out.
@@ -168,20 +169,20 @@ func (s *section) wire(found *result.Wire) {
 	for i := range found.Runs {
 		r := &found.Runs[i]
 		if r.Skipped != "" {
-			s.Notes = append(s.Notes, fmt.Sprintf("%s with %d queues was skipped: %s", r.Name, r.Queues, r.Skipped))
+			s.Notes = append(s.Notes, fmt.Sprintf("%s with %s was skipped: %s", r.Name, queuesOf(r.Queues), r.Skipped))
 			continue
 		}
 		g.Rows = append(g.Rows, []string{r.Name, fmt.Sprint(r.Queues), fmt.Sprintf("%.3f", r.Mpps), fmt.Sprintf("%.3f", r.Rounds.Min()), fmt.Sprintf("%.3f", r.Rounds.Max()),
 			optional("%.2f", r.Ratio), optional("%.3f", r.MppsLossFree), optional("%.0f", r.Latency.P50), optional("%.0f", r.Latency.P99),
 			optional("%.0f", r.Latency.P999), optional("%.0f", r.ConnectionsPerSecond), optional("%.0f", r.CPUNsPerPacket), r.Mode})
 		if len(s.Cards) < 6 {
-			s.Cards = append(s.Cards, card{fmt.Sprintf("%.2f", r.Mpps), "Mpps", fmt.Sprintf("%s, %d queues", r.Name, r.Queues)})
+			s.Cards = append(s.Cards, card{fmt.Sprintf("%.2f", r.Mpps), "Mpps", r.Name + ", " + queuesOf(r.Queues)})
 		}
 		if r.Noisy {
-			s.noisy(fmt.Sprintf("%s with %d queues", r.Name, r.Queues), r.Spread)
+			s.noisy(r.Name+" with "+queuesOf(r.Queues), r.Spread)
 		}
 		if r.Duplicates > 0 {
-			s.Notes = append(s.Notes, fmt.Sprintf("%s with %d queues sent %d frames twice", r.Name, r.Queues, r.Duplicates))
+			s.Notes = append(s.Notes, fmt.Sprintf("%s with %s sent %d frames twice", r.Name, queuesOf(r.Queues), r.Duplicates))
 		}
 	}
 	s.Tables = []grid{g}
@@ -189,7 +190,15 @@ func (s *section) wire(found *result.Wire) {
 
 // noisy notes that a figure tells too little.
 func (s *section) noisy(what string, spread float64) {
-	s.Notes = append(s.Notes, fmt.Sprintf("Too noisy to tell: %s, half of the rounds are within %.0f %% of the median.", what, 100*spread))
+	s.Noise = append(s.Noise, fmt.Sprintf("Too noisy to tell: %s, half of the rounds are within %.0f %% of the median.", what, 100*spread))
+}
+
+// queuesOf counts queues in words.
+func queuesOf(n int) string {
+	if n == 1 {
+		return "1 queue"
+	}
+	return fmt.Sprintf("%d queues", n)
 }
 
 // optional prints a number, or a dash if it was not measured.

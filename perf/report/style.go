@@ -39,7 +39,7 @@ var (
 
 func paint(i int) color.Color { return palette[i%len(palette)] }
 
-// newPlot is an empty plot in the house style: no frame, a faint grid.
+// newPlot is an empty plot in the house style: no frame, little ink.
 func newPlot(x, y string) *plot.Plot {
 	p := plot.New()
 	p.BackgroundColor = color.White
@@ -51,13 +51,22 @@ func newPlot(x, y string) *plot.Plot {
 		axis.Tick.LineStyle.Color, axis.Tick.Length = rule, vg.Points(4)
 		axis.Label.Padding, axis.Padding = vg.Points(6), vg.Points(4)
 	}
+	p.X.Tick.Marker, p.Y.Tick.Marker = evenTicks{}, evenTicks{}
 	p.Y.LineStyle.Width = 0
 	p.Y.Tick.Length = 0
-	grid := plotter.NewGrid()
-	grid.Vertical.Width = 0
-	grid.Horizontal.Color, grid.Horizontal.Width = rule, vg.Points(0.75)
-	p.Add(grid)
 	return p
+}
+
+// newGrid is faint lines along one axis.
+func newGrid(upright bool) *plotter.Grid {
+	grid := plotter.NewGrid()
+	line := &grid.Horizontal
+	if upright {
+		line = &grid.Vertical
+	}
+	grid.Horizontal.Width, grid.Vertical.Width = 0, 0
+	line.Color, line.Width = rule, vg.Points(0.75)
+	return grid
 }
 
 func styleText(style *text.Style, size float64, c color.Color) {
@@ -94,7 +103,8 @@ type series struct {
 // addTo draws the bars and returns their legend.
 func (b *bars) addTo(p *plot.Plot) (legend, error) {
 	var keys legend
-	width := vg.Points(min(34, 400/float64(len(b.groups)*len(b.series)+len(b.groups))))
+	p.Add(newGrid(false))
+	width := vg.Points(min(40, 440/float64(len(b.groups)*(len(b.series)+1))))
 	for i, s := range b.series {
 		offset := width * vg.Length(float64(i)-float64(len(b.series)-1)/2)
 		chart, err := plotter.NewBarChart(plotter.Values(s.values), width-vg.Points(1))
@@ -120,6 +130,7 @@ func (b *bars) addTo(p *plot.Plot) (legend, error) {
 	}
 	p.NominalX(b.groups...)
 	p.X.Tick.Length = 0
+	p.X.Min, p.X.Max = -0.5, float64(len(b.groups))-0.5
 	p.Y.Min = 0
 	p.Y.Max *= 1.1 // room for the numbers
 	return keys, nil
@@ -133,6 +144,25 @@ func (t ticksAt) Ticks(_, _ float64) []plot.Tick {
 	ticks := make([]plot.Tick, len(t))
 	for i, v := range t {
 		ticks[i] = plot.Tick{Value: v, Label: short(v)}
+	}
+	return ticks
+}
+
+// evenTicks marks some five round values.
+type evenTicks struct{}
+
+// Ticks marks multiples of 1, 2 or 5 of a power of ten.
+func (evenTicks) Ticks(low, high float64) []plot.Tick {
+	const about = 5
+	step := math.Pow(10, math.Floor(math.Log10((high-low)/about)))
+	for _, factor := range []float64{2, 2.5, 2} {
+		if (high-low)/step > 1.6*about {
+			step *= factor
+		}
+	}
+	var ticks []plot.Tick
+	for n := math.Ceil(low / step); n*step <= high && len(ticks) < 4*about; n++ {
+		ticks = append(ticks, plot.Tick{Value: n * step, Label: strconv.FormatFloat(n*step, 'g', 6, 64)})
 	}
 	return ticks
 }
