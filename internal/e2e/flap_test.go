@@ -122,7 +122,7 @@ func TestStopWithoutInterface(t *testing.T) {
 	b := newBed(t, 1, 1)
 	flow := flowOf(1, 1000, udpTo(7))
 	b.start(b.config(loadPolicy(1)))
-	server := b.probe(b.wires[0], b.wires[1], flow)
+	b.probe(b.wires[0], b.wires[1], flow)
 	must(t, b.inside.Delete("eth0"))
 	eventually(t, "the loss is logged", func() error { return b.log.has("interface lost", "eth0") })
 	b.stop()
@@ -132,7 +132,7 @@ func TestStopWithoutInterface(t *testing.T) {
 
 	b.plug(t, 0)
 	b.start(b.config(loadPolicy(1)))
-	server = b.probe(b.wires[0], b.wires[1], flow)
+	server := b.probe(b.wires[0], b.wires[1], flow)
 	b.kill()
 	must(t, b.inside.Delete("eth0"))
 	b.plug(t, 0)

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -29,6 +30,7 @@ const (
 func TestMain(m *testing.M) {
 	path := os.Getenv(directorEnv)
 	if path == "" {
+		flag.Set("test.parallel", "4") //nolint:errcheck // it exists; the tests wait more than they work
 		os.Exit(m.Run())
 	}
 	if err := runDirector(path, os.Getenv(optionsEnv)); err != nil {
