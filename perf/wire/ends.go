@@ -11,6 +11,8 @@ import (
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
+
+	"github.com/xlvs/xlvs/internal/testnet"
 )
 
 // ends are the two ends of the wire: generators and a sink on one interface.
@@ -20,7 +22,7 @@ type ends struct {
 	traffic Traffic
 
 	programs wireObjects
-	attached link.Link
+	undo     []func() error
 	blank    []byte // as large as the map of numbers
 	next     uint32 // number of the next trial's first frame
 }
@@ -35,23 +37,56 @@ func newEnds(s *site, traffic Traffic, cpus []int, flags link.XDPAttachFlags) (e
 	if err := loadWireObjects(&e.programs, nil); err != nil {
 		return nil, fmt.Errorf("load generator and sink: %w", err)
 	}
+	e.undo = append(e.undo, e.programs.Close)
 	defer func() {
 		if err != nil {
-			e.programs.Close()
+			err = errors.Join(err, e.close())
 		}
 	}()
 	if err := e.expect(false); err != nil {
 		return nil, err
 	}
-	e.attached, err = s.attach(e.programs.Sink, flags)
+	sink, err := s.attach(e.programs.Sink, flags)
 	if err != nil {
+		return nil, err
+	}
+	e.undo = append(e.undo, sink.Close)
+	if err := e.park(); err != nil {
 		return nil, err
 	}
 	e.blank = make([]byte, e.programs.Seen.MaxEntries()*e.programs.Seen.ValueSize())
 	return e, nil
 }
 
-func (e *ends) close() error { return errors.Join(e.attached.Close(), e.programs.Close()) }
+// park attaches the generator where no frame ever passes. The kernel has a list of
+// the XDP programs that are in use; when one joins or leaves, it waits until all
+// CPUs have seen it, some twenty milliseconds. A program that is attached is on the
+// list already when it is run, so that no pause falls between two runs.
+func (e *ends) park() error {
+	ns, err := testnet.New()
+	if err != nil {
+		return err
+	}
+	e.undo = append(e.undo, ns.Close)
+	lo, err := namespaceSite(ns, "lo", 1)
+	if err != nil {
+		return err
+	}
+	parked, err := lo.attach(e.programs.Generate, link.XDPGenericMode)
+	if err != nil {
+		return err
+	}
+	e.undo = append(e.undo, parked.Close)
+	return nil
+}
+
+func (e *ends) close() error {
+	var errs []error
+	for i := range e.undo {
+		errs = append(errs, e.undo[len(e.undo)-1-i]())
+	}
+	return errors.Join(errs...)
+}
 
 func (e *ends) expect(stamp bool) error {
 	want := expected(stamp, e.next)
