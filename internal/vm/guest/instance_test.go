@@ -112,6 +112,38 @@ func (x *instance) reload(t testing.TB) {
 	}
 }
 
+// services asks for the services over the control socket.
+func (x *instance) services(t testing.TB) []control.ServiceStatus {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	listing, err := x.control.Services(ctx)
+	must(t, err)
+	return listing.Services
+}
+
+// reachable waits until the program knows the way to all real servers: after some
+// patience it goes on without, as a server may be down.
+func (x *instance) reachable(t testing.TB) {
+	t.Helper()
+	began := time.Now()
+	missing := ""
+	await(t, "the next hops of all real servers", func() bool {
+		for _, s := range x.services(t) {
+			for _, r := range s.Servers {
+				if !r.Reachable {
+					missing = fmt.Sprintf("%v: %s", r.Address, r.Neighbour)
+					return false
+				}
+			}
+		}
+		return true
+	})
+	if missing != "" {
+		t.Logf("real servers were reachable only after %v more: %s", time.Since(began).Round(time.Millisecond), missing)
+	}
+}
+
 // kill ends the program as a crash would.
 func (x *instance) kill() {
 	x.process.Process.Kill()
@@ -172,9 +204,7 @@ func (x *instance) view(t testing.TB) view {
 		})
 		return nil
 	}))
-	listing, err := x.control.Services(ctx)
-	must(t, err)
-	for _, s := range listing.Services {
+	for _, s := range x.services(t) {
 		name := fmt.Sprintf("FWM %d", s.Mark)
 		if s.Mark == 0 {
 			name = s.Protocol + " " + netip.AddrPortFrom(s.Address, s.Port).String()

@@ -4,6 +4,7 @@ package guest
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -81,7 +82,10 @@ func (p *play) explain() {
 		return
 	}
 	s := p.stage.ours.status(p)
-	p.Logf("what xlvs did with frames so far: %v, of them by the XDP program: %v", s.Frames, s.Steering)
+	for what, counts := range map[string]map[string]uint64{"xlvs": s.Frames, "its XDP program": s.Steering} {
+		maps.DeleteFunc(counts, func(_ string, n uint64) bool { return n == 0 })
+		p.Logf("what %s did with frames so far: %v", what, counts)
+	}
 	lines := strings.Split(p.stage.ours.log(p), "\n")
 	p.Logf("the end of its log:\n%s", strings.Join(lines[max(0, len(lines)-12):], "\n"))
 }
@@ -102,6 +106,7 @@ func (p *play) apply() {
 	p.stage.kernel.apply(p, p.setup)
 	p.stage.ours.configure(p, stageInterfaces, p.setup.yaml())
 	p.stage.ours.reload(p)
+	p.stage.ours.reachable(p)
 }
 
 // server edits a real server of the play's first service.

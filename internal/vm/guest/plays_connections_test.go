@@ -146,3 +146,12 @@ func playOnePacket(t *testing.T) {
 		p.goes("a datagram", p.from("1").UDP(1000, 53), outcome(3-i%3))
 	}
 }
+
+// playFrames: what direct routing changes in a frame.
+func playFrames(t *testing.T, ipv6 bool) {
+	p := begin(t, ipv6, byAddress("udp", 53, "rr", 0, servers(1)...))
+	p.goes("a datagram", p.from("1").UDP(1000, 53).TTL(9).DSCP(10), 1)
+	packettest.Check(t, p.stage.oursWire.received, packettest.UnchangedExceptMACs(p.stage.oursWire.sent))
+	p.differs("a datagram at the end of its hops", p.from("1").UDP(1000, 53).TTL(1), nowhere, 1,
+		"IPVS takes a hop from the packet and answers time exceeded (ip_vs_xmit.c, decrement_ttl); xlvs leaves the packet untouched")
+}

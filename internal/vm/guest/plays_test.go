@@ -17,6 +17,8 @@ func TestPlays(t *testing.T) {
 	}{
 		{"mark", func(t *testing.T) { playMark(t, false) }},
 		{"mark, IPv6", func(t *testing.T) { playMark(t, true) }},
+		{"frames", func(t *testing.T) { playFrames(t, false) }},
+		{"frames, IPv6", func(t *testing.T) { playFrames(t, true) }},
 		{"states", playStates},
 		{"states of templated connections", playTemplatedStates},
 		{"reused ports", playReuse},

@@ -3,6 +3,7 @@
 package guest
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -79,6 +80,8 @@ type wire struct {
 	director packettest.MAC
 	serial   uint32 // of the packet sent last
 	buffer   []byte
+	// sent and received are the last numbered frames of exchange, each way.
+	sent, received []byte
 }
 
 // directorLink is the name of a director's interface.
@@ -152,7 +155,9 @@ func (w *wire) exchange(t testing.TB, packets ...packettest.Packet) []outcome {
 	for _, p := range packets {
 		w.send(t, p)
 	}
+	sent := w.sent
 	w.send(t, packettest.IPv4("192.0.2.250", sentinelVIP).UDP(9, sentinelPort))
+	w.sent, w.received = sent, nil
 	got := make([]outcome, len(packets))
 	for deadline := time.Now().Add(patience); ; {
 		if time.Now().After(deadline) {
@@ -165,6 +170,7 @@ func (w *wire) exchange(t testing.TB, packets ...packettest.Packet) []outcome {
 			return got
 		case ok && serial >= first && serial < w.serial:
 			got[serial-first] = outcomeOf(frame)
+			w.received = bytes.Clone(frame)
 		case len(packets) == 1 && frame != nil && outcomeOf(frame) == returned && isIP(frame):
 			got[0] = returned // a reset has no payload to know it by
 		}
@@ -176,6 +182,7 @@ func (w *wire) send(t testing.TB, p packettest.Packet) {
 	t.Helper()
 	w.serial++
 	frame := p.From(routerMAC).To(w.director).ID(w.serial & 0xffff).Data(payload(w.serial)).Frame(t)
+	w.sent = frame
 	if _, err := unix.Write(w.socket, frame); err != nil {
 		t.Fatalf("send packet %d: %v", w.serial, err)
 	}
