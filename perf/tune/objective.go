@@ -130,6 +130,21 @@ func (l *Live) Measure(ctx context.Context) (Sample, error) {
 	if err := sleep(ctx, settle); err != nil {
 		return Sample{}, err
 	}
+	for attempt := 1; ; attempt++ {
+		s, err := l.sample(ctx)
+		if attempt == attempts || !errors.Is(err, errLittle) {
+			return s, err
+		}
+	}
+}
+
+// attempts is how often traffic may pause before a search gives up.
+const attempts = 5
+
+var errLittle = errors.New("too little traffic to measure")
+
+// sample counts for the time of a measurement.
+func (l *Live) sample(ctx context.Context) (Sample, error) {
 	before, err := l.count(ctx)
 	if err != nil {
 		return Sample{}, err
@@ -178,7 +193,7 @@ func (c counts) since(b counts) (Sample, error) {
 	}
 	forwarded, lost := c.forwarded-b.forwarded, c.lost-b.lost
 	if forwarded < leastFrames {
-		return Sample{}, fmt.Errorf("%d frames in %v: too little traffic to measure", forwarded, c.at.Sub(b.at).Round(time.Millisecond))
+		return Sample{}, fmt.Errorf("%d frames in %v: %w", forwarded, c.at.Sub(b.at).Round(time.Millisecond), errLittle)
 	}
 	busy := max(c.busy-b.busy, tick).Seconds()
 	s := Sample{Score: float64(forwarded) / busy, Loss: float64(lost) / float64(c.received-b.received+lost)}

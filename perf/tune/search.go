@@ -192,6 +192,9 @@ func (s *search) run(ctx context.Context, start Choice) error {
 	return s.confirm(ctx, start, best)
 }
 
+// unfinished is why a race has no winner when a search ends early.
+const unfinished = "not finished"
+
 // race finds the best value of a parameter, the others being as in best.
 func (s *search) race(ctx context.Context, best Choice, parameter int) (value int, err error) {
 	p := s.space[parameter]
@@ -211,7 +214,10 @@ func (s *search) race(ctx context.Context, best Choice, parameter int) (value in
 			won, because = r.judge(s.o.Gain)
 		}
 	}
-	if because == "" {
+	switch {
+	case err != nil:
+		won, because = 0, unfinished
+	case because == "":
 		won, because = r.leader(s.o.Gain)
 	}
 	s.record(p.Name, r, won, because, func(i int) string { return label(p, choices[i][parameter]) })
@@ -252,11 +258,17 @@ func (s *search) measure(ctx context.Context, c Choice) (Sample, error) {
 	if s.applied != c.key() {
 		s.applied = ""
 		if err := s.object.Apply(ctx, c.Arguments(s.space)); err != nil {
+			if ctx.Err() != nil {
+				return Sample{}, context.Cause(ctx)
+			}
 			return Sample{}, fmt.Errorf("apply %v: %w", c.Arguments(s.space), err)
 		}
 		s.applied = c.key()
 	}
 	sample, err := s.object.Measure(ctx)
+	if ctx.Err() != nil {
+		return sample, context.Cause(ctx) // whatever it says, that is why
+	}
 	if err != nil {
 		return sample, err
 	}
@@ -272,6 +284,7 @@ func (s *search) confirm(ctx context.Context, start, winner Choice) error {
 	r := newRunners([]Choice{start, winner})
 	for range s.o.Confirm {
 		if err := s.round(ctx, r, "start or winner"); err != nil {
+			s.record("all", r, 0, unfinished, startOrWinner)
 			return err
 		}
 	}
@@ -283,9 +296,11 @@ func (s *search) confirm(ctx context.Context, start, winner Choice) error {
 		won, because = 1, "better than the start for certain"
 		o.Confirmed, o.Winner = true, winner.Arguments(s.space)
 	}
-	s.record("all", r, won, because, func(i int) string { return []string{"start", "winner"}[i] })
+	s.record("all", r, won, because, startOrWinner)
 	return nil
 }
+
+func startOrWinner(i int) string { return [...]string{"start", "winner"}[i] }
 
 // record notes a race and tells of it.
 func (s *search) record(parameter string, r *runners, won int, because string, name func(int) string) {

@@ -63,6 +63,8 @@ func (c *Candidate) result(number int) string {
 
 func (e *Evidence) verdict() string {
 	switch {
+	case len(e.Races) > 0 && e.Races[len(e.Races)-1].Because == unfinished:
+		return fmt.Sprintf("the search was not finished: nothing is known for certain after %d measurements", e.Measurements)
 	case e.Confirmed:
 		return fmt.Sprintf("%s is better than %s: %v, with a confidence of 98 %%, in %d measurements",
 			strings.Join(e.Winner, " "), strings.Join(e.Start, " "), e.Gain, e.Measurements)
