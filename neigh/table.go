@@ -132,8 +132,12 @@ func (t *Table) Close() error {
 	return nil
 }
 
-// minPause is the shortest time between two steps; bursts are gathered in it.
-const minPause = 5 * time.Millisecond
+// The shortest and the longest time between two steps when there is news. Bursts
+// are gathered in it.
+const (
+	minPause = 5 * time.Millisecond
+	maxPause = 500 * time.Millisecond
+)
 
 func (t *Table) run() {
 	defer close(t.done)
@@ -150,8 +154,9 @@ func (t *Table) run() {
 		start := time.Now()
 		wake := t.step(start)
 		// A storm of events (a routing daemon that learns a full table)
-		// takes no more than a tenth of a CPU.
-		pause := max(minPause, 9*time.Since(start))
+		// takes no more than a tenth of a CPU, unless steps take so long that what is
+		// known would grow old: they may have waited for a CPU themselves.
+		pause := min(max(minPause, 9*time.Since(start)), maxPause)
 		select {
 		case <-t.stop:
 			return
