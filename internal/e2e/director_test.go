@@ -106,7 +106,7 @@ func (d *director) launch(options ...string) {
 }
 
 // start starts the director with a configuration and waits until it is ready
-// and all its sockets are up.
+// and has found all real servers.
 func (d *director) start(text string, options ...string) {
 	d.t.Helper()
 	d.write(text)
@@ -116,7 +116,17 @@ func (d *director) start(text string, options ...string) {
 		if !d.running() {
 			d.t.Fatalf("the director ended: %v\n%s", d.err, d.log)
 		}
-		return d.log.has(`msg=ready`)
+		return d.log.has("msg=ready")
+	})
+	eventually(d.t, "all real servers are found", func() error {
+		for _, s := range d.services() {
+			for _, real := range s.Servers {
+				if !real.Reachable {
+					return errors.New(real.Neighbour)
+				}
+			}
+		}
+		return nil
 	})
 }
 
