@@ -55,8 +55,7 @@ type play struct {
 	// addresses: their entries are not compared. Nor are the servers' loads then.
 	apart []netip.Addr
 	// known has the clients whose templates are assured in xlvs whatever they are in IPVS.
-	known  []netip.Addr
-	serial int
+	known []netip.Addr
 }
 
 // begin makes a play of a family and applies its setup, which is given the play's
