@@ -19,13 +19,14 @@ const (
 	StateSCTPShutdown                 // SHUTDOWN seen
 	StateSCTPClosed                   // ABORT or SHUTDOWN COMPLETE seen
 	StateFragment                     // where the fragments of one packet go; not a connection
+	StateTimeWait                     // FIN seen straight after SYN
 	maxState             = 15         // four bits
 )
 
 // stateNames are IPVS's names, as ipvsadm prints them.
 var stateNames = [...]string{
 	"NONE", "SYN_RECV", "ESTABLISHED", "FIN_WAIT", "CLOSE", "UDP",
-	"INIT", "ESTABLISHED", "SHUTDOWN_RECEIVED", "CLOSED", "FRAGMENT",
+	"INIT", "ESTABLISHED", "SHUTDOWN_RECEIVED", "CLOSED", "FRAGMENT", "TIME_WAIT",
 }
 
 // String is the state's name in ipvsadm -Lnc.

@@ -64,7 +64,8 @@ func (f *Forwarder) mayReschedule(entry *affinity.Entry, s *server) bool {
 	if s.svc.ExpireNoDest && s.real.Weight == 0 {
 		return true
 	}
-	return entry.State() == affinity.StateClose && !entry.HasTemplate()
+	finished := entry.State() == affinity.StateClose || entry.State() == affinity.StateTimeWait
+	return finished && !entry.HasTemplate()
 }
 
 // reschedule deals with a packet whose connection has lost its server, or that

@@ -385,6 +385,38 @@ func TestClosedConnectionMayBeScheduledAnew(t *testing.T) {
 	b.wants(3-n, conn.SYN())
 }
 
+func TestStatesAreThoseOfIPVS(t *testing.T) {
+	conn := IPv4(client, vip).TCP(1, 80)
+	for want, packets := range map[affinity.State][]Packet{
+		affinity.StateSynRecv:     {conn.SYN(), conn.RST()},
+		affinity.StateEstablished: {conn.SYN(), conn.ACK(), conn.SYN()},
+		affinity.StateFinWait:     {conn.SYN(), conn.ACK(), conn.FIN(), conn.ACK()},
+		affinity.StateTimeWait:    {conn.SYN(), conn.FIN(), conn.ACK()},
+		affinity.StateClose:       {conn.SYN(), conn.ACK(), conn.Flags(packet.URG), conn.ACK()},
+	} {
+		b := newBed(t, small)
+		b.serve(tcpService(80), "10.0.0.1")
+		for _, p := range packets {
+			b.wants(1, p)
+		}
+		b.tables.Conns.Range(b.now, func(c affinity.Conn) bool {
+			if c.State != want {
+				t.Errorf("state %v, want %v", c.State, want)
+			}
+			return true
+		})
+	}
+}
+
+func TestFinishedConnectionMayBeScheduledAnew(t *testing.T) {
+	b := newBed(t, small)
+	b.serve(tcpService(80), "10.0.0.1", "10.0.0.2")
+	conn := IPv4(client, vip).TCP(1, 80)
+	n := b.server(conn.SYN())
+	b.wants(n, conn.FIN())
+	b.wants(3-n, conn.SYN())
+}
+
 func TestSloppyTakesAnyPacket(t *testing.T) {
 	b := newBed(t, small)
 	vs := tcpService(80)

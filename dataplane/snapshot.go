@@ -71,6 +71,7 @@ func newVirtual(vs *service.VirtualService) *virtual {
 		affinity.StateSynRecv:         t.SynRecv,
 		affinity.StateEstablished:     t.Established,
 		affinity.StateFinWait:         t.FinWait,
+		affinity.StateTimeWait:        t.FinWait,
 		affinity.StateClose:           t.Close,
 		affinity.StateUDP:             t.UDP,
 		affinity.StateSCTPInit:        t.SCTPInit,

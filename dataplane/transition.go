@@ -7,8 +7,8 @@ import (
 
 // Direct routing shows the director the client's side of a connection only, so
 // the states are those of the INPUT_ONLY tables of ip_vs_proto_tcp.c and
-// ip_vs_proto_sctp.c. TIME_WAIT, which they reach from SYN_RECV by a FIN, goes
-// on like FIN_WAIT and has the same timeout there, and is one state here.
+// ip_vs_proto_sctp.c. TIME_WAIT, which they reach from SYN_RECV by a FIN, has the
+// timeout of FIN_WAIT, as there.
 
 // states is how many states a connection entry can hold (four bits).
 const states = 16
@@ -22,6 +22,7 @@ const (
 	eventFin
 	eventAck
 	eventRst
+	eventOdd // a TCP segment with none of these flags
 	events
 )
 
@@ -38,6 +39,8 @@ var tcpEvents = func() (t [256]event) {
 			t[flags] = eventFin
 		case f&packet.ACK != 0:
 			t[flags] = eventAck
+		default:
+			t[flags] = eventOdd
 		}
 	}
 	return t
@@ -80,10 +83,15 @@ var next = func() (t [states][events]affinity.State) {
 	row := func(s affinity.State, syn, fin, ack, rst affinity.State) {
 		t[s][eventSyn], t[s][eventFin], t[s][eventAck], t[s][eventRst] = syn, fin, ack, rst
 	}
-	row(affinity.StateSynRecv, affinity.StateSynRecv, affinity.StateFinWait, affinity.StateEstablished, affinity.StateSynRecv)
+	row(affinity.StateSynRecv, affinity.StateSynRecv, affinity.StateTimeWait, affinity.StateEstablished, affinity.StateSynRecv)
 	row(affinity.StateEstablished, affinity.StateEstablished, affinity.StateFinWait, affinity.StateEstablished, affinity.StateClose)
 	row(affinity.StateFinWait, affinity.StateSynRecv, affinity.StateFinWait, affinity.StateFinWait, affinity.StateClose)
-	row(affinity.StateClose, affinity.StateSynRecv, affinity.StateClose, affinity.StateEstablished, affinity.StateClose)
+	row(affinity.StateTimeWait, affinity.StateSynRecv, affinity.StateTimeWait, affinity.StateTimeWait, affinity.StateClose)
+	row(affinity.StateClose, affinity.StateSynRecv, affinity.StateClose, affinity.StateClose, affinity.StateClose)
+
+	for _, s := range []affinity.State{affinity.StateSynRecv, affinity.StateEstablished, affinity.StateFinWait, affinity.StateTimeWait} {
+		t[s][eventOdd] = affinity.StateClose // set_tcp_state has no row for it
+	}
 
 	row(affinity.StateSCTPInit, affinity.StateSCTPInit, affinity.StateSCTPShutdown, affinity.StateSCTPEstablished, affinity.StateSCTPClosed)
 	row(affinity.StateSCTPEstablished, affinity.StateSCTPEstablished, affinity.StateSCTPShutdown, affinity.StateSCTPEstablished, affinity.StateSCTPClosed)
@@ -114,8 +122,8 @@ func opens(p *packet.Parsed, sloppy bool) (affinity.State, bool) {
 			return affinity.StateSynRecv, true
 		case eventAck:
 			return affinity.StateEstablished, sloppy
-		case eventFin:
-			return affinity.StateFinWait, sloppy
+		case eventFin, eventOdd:
+			return affinity.StateClose, sloppy
 		}
 		return 0, false
 	case packet.SCTP:

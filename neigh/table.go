@@ -39,6 +39,7 @@ type Table struct {
 	monitor *rtnl.Monitor
 	handle  *netlink.Handle
 	changed chan struct{} // capacity 1
+	hurry   chan struct{} // capacity 1; ends a pause
 	stop    chan struct{}
 	done    chan struct{}
 	close   sync.Once
@@ -75,6 +76,7 @@ func Open(opt Options) (*Table, error) {
 		log:     opt.Logger,
 		handle:  handle,
 		changed: make(chan struct{}, 1),
+		hurry:   make(chan struct{}, 1),
 		stop:    make(chan struct{}),
 		done:    make(chan struct{}),
 		inbox:   newInbox(),
@@ -104,6 +106,10 @@ func (t *Table) Want(addrs []netip.Addr) {
 	slices.SortFunc(wanted, netip.Addr.Compare)
 	wanted = slices.Compact(wanted)
 	t.inbox.put(func(n *news) { n.want, n.wantSet = wanted, true })
+	select {
+	case t.hurry <- struct{}{}:
+	default:
+	}
 }
 
 // plain is how addresses are keyed: IPv4 unmapped, no zone.
@@ -160,6 +166,7 @@ func (t *Table) run() {
 		select {
 		case <-t.stop:
 			return
+		case <-t.hurry: // somebody waits for the answer
 		case <-time.After(pause):
 		}
 		timer.Reset(time.Until(wake))
