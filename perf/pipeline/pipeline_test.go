@@ -52,7 +52,7 @@ func checkCase(t *testing.T, c *result.PipelineCase, fresh bool) {
 	if c.GCCycles != 0 {
 		t.Errorf("packets caused %d collections of garbage", c.GCCycles)
 	}
-	if _, ok := c.Stages["match"]; ok != fresh {
+	if _, ok := c.Stages["prepare"]; ok != fresh {
 		t.Errorf("new connections: %v, stages: %v", fresh, c.Stages)
 	}
 	if len(c.StageOrder) != len(c.Stages) {

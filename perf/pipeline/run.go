@@ -164,7 +164,7 @@ func (h *harness) result() *result.PipelineCase {
 		c.Family = "ipv6"
 	}
 	for p, last := parse, arrive; p < prefixCount; p++ {
-		if p == match && o.Mix == 0 {
+		if p == prepare && o.Mix == 0 {
 			continue // nothing is new
 		}
 		c.StageOrder = append(c.StageOrder, stageNames[p])

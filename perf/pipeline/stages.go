@@ -11,18 +11,18 @@ type prefix int
 
 // The prefixes. Each does all that the ones before it do.
 const (
-	arrive prefix = iota // frames are written, the harness's own work
-	parse                // headers are read
-	hash                 // keys are made of them, and hashed
-	touch                // the lines of the table are on their way
-	lookup               // connections are found, or not
-	match                // those that are new have their firewall mark and service
-	whole                // new: template, scheduler, entries; all: state, MAC addresses, counters
+	arrive  prefix = iota // frames are written, the harness's own work
+	parse                 // headers are read
+	hash                  // keys are made of them, and hashed
+	touch                 // what lookups will look at is loaded
+	lookup                // connections are found, or not
+	prepare               // those that are new have their firewall mark, service and template's key, which is staged
+	whole                 // new: template, scheduler, entries; all: state, MAC addresses, counters
 	prefixCount
 )
 
 // stageNames names what each prefix adds, as results do.
-var stageNames = [prefixCount]string{"arrive", "parse", "hash", "touch", "lookup", "match", "forward"}
+var stageNames = [prefixCount]string{"arrive", "parse", "hash", "touch", "lookup", "prepare", "forward"}
 
 // walk is what it takes to run prefixes. It follows dataplane.Forwarder step by step.
 type walk struct {
@@ -31,10 +31,18 @@ type walk struct {
 	snapshot  *dataplane.Snapshot
 	verdicts  [dataplane.MaxBatch]dataplane.Verdict
 	parsed    [dataplane.MaxBatch]packet.Parsed
-	keys      [dataplane.MaxBatch]affinity.Key
-	hashes    [dataplane.MaxBatch]affinity.Hash
+	known     batch
+	missed    batch
 	kept      uint64 // keeps the compiler from dropping work
 	refused   int    // packets that were not forwarded; there should be none
+}
+
+// batch is keys on their way through a stage.
+type batch struct {
+	n      int
+	frame  [dataplane.MaxBatch]uint16 // number of the frame
+	keys   [dataplane.MaxBatch]affinity.Key
+	hashes [dataplane.MaxBatch]affinity.Hash
 }
 
 // run takes a batch through a prefix.
@@ -43,42 +51,56 @@ func (w *walk) run(p prefix, frames [][]byte) {
 		w.forward(frames)
 		return
 	}
+	conns, b := &w.director.tables.Conns, &w.known
 	if p >= parse {
 		for i, frame := range frames {
 			w.kept += uint64(packet.Parse(frame, &w.parsed[i]))
+			if p >= hash {
+				b.keys[i].SetConn(&w.parsed[i].Tuple)
+				b.hashes[i] = conns.Hash(&b.keys[i])
+			}
 		}
 	}
-	if p >= hash {
-		for i := range frames {
-			w.keys[i].SetConn(&w.parsed[i].Tuple)
-			w.hashes[i] = w.director.tables.Conns.Hash(&w.keys[i])
-		}
-	}
+	b.n = len(frames)
 	if p >= touch {
-		for i := range frames {
-			w.kept ^= w.director.tables.Conns.Touch(w.hashes[i], w.keys[i].IPv6())
-		}
+		w.kept ^= conns.Stage(b.keys[:b.n], b.hashes[:b.n])
 	}
 	if p >= lookup {
-		w.look(len(frames), p >= match)
+		w.look()
+	}
+	if p >= prepare && w.missed.n > 0 {
+		w.prepare()
 	}
 }
 
-// look finds the connections of n packets, and the service of those without one.
-func (w *walk) look(n int, further bool) {
-	conns, now := &w.director.tables.Conns, w.director.now
-	for i := range n {
-		entry, found := conns.Lookup(w.hashes[i], &w.keys[i], now)
+// look finds the connections of the batch, and gathers the packets without one.
+func (w *walk) look() {
+	conns, b := &w.director.tables.Conns, &w.known
+	w.missed.n = 0
+	for i := range b.n {
+		entry, found := conns.Lookup(b.hashes[i], &b.keys[i], w.director.now)
 		w.kept += uint64(entry.Server())
-		if found || !further {
-			continue
-		}
-		p := &w.parsed[i]
-		m := w.snapshot.Marks.Match(p, 1)
-		if w.snapshot.Services.Lookup(uint32(m), &p.Tuple) == nil {
-			w.refused++
+		if !found {
+			w.missed.frame[w.missed.n] = uint16(i)
+			w.missed.n++
 		}
 	}
+}
+
+// prepare finds the services of the packets that look gathered, and stages their
+// clients' templates. The service's persistence is for each address on its own.
+func (w *walk) prepare() {
+	templates, b := &w.director.tables.Templates, &w.missed
+	for m := range b.n {
+		p := &w.parsed[b.frame[m]]
+		found := w.snapshot.Marks.Match(p, 1)
+		if w.snapshot.Services.Lookup(uint32(found), &p.Tuple) == nil {
+			w.refused++
+		}
+		b.keys[m].SetMark(p.Tuple.Src, uint32(found))
+		b.hashes[m] = templates.Hash(&b.keys[m])
+	}
+	w.kept ^= templates.Stage(b.keys[:b.n], b.hashes[:b.n])
 }
 
 // forward is the whole pipeline.
