@@ -1,15 +1,25 @@
 package tune
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // paired is how much better one candidate is than another, from measurements
 // taken in the same rounds: the mean of the logarithms of their ratios, and the
 // half-width of its confidence interval. What slows the machine down for a whole
 // round slows both down, and drops out.
+//
+// A virtual machine is stopped for a moment now and then, which spoils a
+// measurement altogether. So a fifth of the rounds is left out at each end, and the
+// interval is Yuen's for trimmed means (K. Yuen, Biometrika 61, 1974).
 type paired struct {
 	mean, half float64
 	n          int
 }
+
+// trim is one part in so many that is left out at each end.
+const trim = 5
 
 // compare pairs the scores of a and b of the rounds that both have.
 func compare(a, b []float64) paired {
@@ -17,18 +27,34 @@ func compare(a, b []float64) paired {
 	if n == 0 {
 		return paired{half: math.Inf(1)}
 	}
-	var sum, squares float64
+	ratios := make([]float64, n)
 	for i := range n {
-		d := math.Log(a[i] / b[i])
-		sum += d
-		squares += d * d
+		ratios[i] = math.Log(a[i] / b[i])
 	}
-	mean := sum / float64(n)
+	slices.Sort(ratios)
+	out := n / trim
+	kept := ratios[out : n-out]
+	mean := average(kept)
 	if n == 1 {
 		return paired{mean, math.Inf(1), n}
 	}
-	variance := max(0, (squares-sum*mean)/float64(n-1))
-	return paired{mean, student(n-1) * math.Sqrt(variance/float64(n)), n}
+	for i := range out { // winsorized: what is left out counts as its last neighbour
+		ratios[i], ratios[n-1-i] = kept[0], kept[len(kept)-1]
+	}
+	center, squares := average(ratios), 0.0
+	for _, r := range ratios {
+		squares += (r - center) * (r - center)
+	}
+	h := float64(len(kept))
+	return paired{mean, student(len(kept)-1) * math.Sqrt(squares/(h*(h-1))), n}
+}
+
+func average(all []float64) float64 {
+	sum := 0.0
+	for _, v := range all {
+		sum += v
+	}
+	return sum / float64(len(all))
 }
 
 func (p paired) low() float64  { return p.mean - p.half }

@@ -34,8 +34,8 @@ type Sample struct {
 
 // Options say how a search goes about it. Zero values are the defaults.
 type Options struct {
-	Rounds  int // the most rounds of a race, 4 or more; default 12
-	Confirm int // rounds that compare the winner with the start; default 10
+	Rounds  int // the most rounds of a race, 4 or more; default 16
+	Confirm int // rounds that compare the winner with the start; default 12
 	Passes  int // how often all parameters are gone through; default 2
 	// Gain is how much better a value must be to be worth a change, as a share; default 0.02.
 	Gain float64
@@ -60,7 +60,7 @@ func (o *Options) setDefaults() error {
 	for _, d := range []struct {
 		v   *int
 		def int
-	}{{&o.Rounds, 12}, {&o.Confirm, 10}, {&o.Passes, 2}} {
+	}{{&o.Rounds, 16}, {&o.Confirm, 12}, {&o.Passes, 2}} {
 		if *d.v == 0 {
 			*d.v = d.def
 		}
