@@ -20,7 +20,7 @@ func benchWireCommand() *cli.Command {
 	names, does := wire.Opponents()
 	var list strings.Builder
 	for i := range names {
-		fmt.Fprintf(&list, "  %-8s %s\n", names[i], does[i])
+		fmt.Fprintf(&list, "  %-12s %s\n", names[i], does[i])
 	}
 	return &cli.Command{
 		Name:  "wire",
@@ -64,7 +64,7 @@ func benchTrialFlags() []cli.Flag {
 
 func benchWireFlags() []cli.Flag {
 	return append([]cli.Flag{
-		&cli.StringSliceFlag{Name: "opponents", Usage: "the balancers to measure, `NAMES` with commas", DefaultText: "all but af-xdp and ipvs"},
+		&cli.StringSliceFlag{Name: "opponents", Usage: "the balancers to measure, `NAMES` with commas", DefaultText: "xlvs, asavie, nft-dsr, nft-nat, testpmd, xdp-tx"},
 		&cli.IntSliceFlag{Name: "balancer-cpus", Usage: "`CPUS` of the balancer", DefaultText: "those behind the generators"},
 		&cli.BoolFlag{Name: "install", Usage: "have apt-get install what a balancer needs"},
 		&cli.StringFlag{Name: "interface", Usage: "put each balancer on the real interface `NAME` for a while instead"},

@@ -21,8 +21,9 @@ type ForwardKind string
 
 // The kinds of forwarder.
 const (
-	ForwardAsavie ForwardKind = "asavie" // github.com/asavie/xdp
-	ForwardRing   ForwardKind = "af-xdp" // package ring
+	ForwardAsavie ForwardKind = "asavie"       // github.com/asavie/xdp as its documentation has it
+	ForwardLarge  ForwardKind = "asavie-large" // with rings as large as the director's
+	ForwardRing   ForwardKind = "af-xdp"       // package ring
 )
 
 // ForwardCommand are the arguments with which a program calls [Forward]: they are
@@ -55,11 +56,13 @@ func Forward(ctx context.Context, kind ForwardKind, device string, cpus []int) e
 	runtime.GOMAXPROCS(max(runtime.NumCPU(), len(cpus)+2)) // as the director does
 	switch kind {
 	case ForwardAsavie:
-		return forwardAsavie(ctx, s, cpus)
+		return forwardAsavie(ctx, s, cpus, nil)
+	case ForwardLarge:
+		return forwardAsavie(ctx, s, cpus, &largeRings)
 	case ForwardRing:
 		return forwardRing(ctx, s, cpus)
 	}
-	return fmt.Errorf("forwarder %q: want %s or %s", kind, ForwardAsavie, ForwardRing)
+	return fmt.Errorf("forwarder %q: want %s, %s or %s", kind, ForwardAsavie, ForwardLarge, ForwardRing)
 }
 
 // batchFrames is what a forwarder takes at once, and the director by default.
@@ -146,9 +149,9 @@ func forwardQueue(ctx context.Context, index int, queue uint32, register func(*r
 	return nil
 }
 
-// forwardAsavie is the loop of the library's own documentation, with rings that
-// hold more than its defaults.
-func forwardAsavie(ctx context.Context, s *site, cpus []int) error {
+// forwardAsavie is the loop of the library's own documentation. Without rings it
+// has the library's defaults, as there.
+func forwardAsavie(ctx context.Context, s *site, cpus []int, rings *xdp.SocketOptions) error {
 	program, err := xdp.NewProgram(len(cpus))
 	if err != nil {
 		return err
@@ -160,7 +163,7 @@ func forwardAsavie(ctx context.Context, s *site, cpus []int) error {
 	defer program.Detach(s.index)
 	failed := make(chan error, len(cpus))
 	for queue, cpu := range cpus {
-		socket, err := xdp.NewSocket(s.index, queue, &asavieRings)
+		socket, err := xdp.NewSocket(s.index, queue, rings)
 		if err != nil {
 			return err
 		}
@@ -184,15 +187,14 @@ func forwardAsavie(ctx context.Context, s *site, cpus []int) error {
 	}
 }
 
-// asavieRings are the rings with which it was fastest: it looks at every frame
-// there is whenever it wants a free one.
-var asavieRings = xdp.SocketOptions{
-	NumFrames:              256,
+// largeRings are as large as the director's, and there are frames for all of them.
+var largeRings = xdp.SocketOptions{
+	NumFrames:              8192,
 	FrameSize:              2048,
-	FillRingNumDescs:       128,
-	CompletionRingNumDescs: 128,
-	RxRingNumDescs:         128,
-	TxRingNumDescs:         128,
+	FillRingNumDescs:       2048,
+	CompletionRingNumDescs: 2048,
+	RxRingNumDescs:         2048,
+	TxRingNumDescs:         2048,
 }
 
 func asavieLoop(socket *xdp.Socket) error {

@@ -27,6 +27,7 @@ var opponents = []opponent{
 	{"nft-nat", "nftables NAT with conntrack", startNftNAT},
 	{"testpmd", "DPDK's testpmd on its AF_XDP port, macswap", startTestpmd},
 	{"xdp-tx", "an XDP program swapping MAC addresses: the limit of the path", startSwap},
+	{"asavie-large", "the same as asavie, with rings as large as the director's", startForwarder(ForwardLarge)},
 	{"af-xdp", "the director's rings without the director, swapping MAC addresses", startForwarder(ForwardRing)},
 	{"ipvs", "kernel IPVS, direct routing, persistence", startIPVS},
 }

@@ -13,7 +13,7 @@ import (
 
 // Options say what to measure. Zero values are the defaults.
 type Options struct {
-	Opponents []string // names; default all but af-xdp and ipvs
+	Opponents []string // names; default xlvs, asavie, nft-dsr, nft-nat, testpmd, xdp-tx
 	Queues    []int    // default 1
 	Repeat    int      // rounds; default 5
 

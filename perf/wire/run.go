@@ -238,7 +238,7 @@ func (r *runner) finished(s *seat, round int, m *measurement) {
 	if r.o.Progress == nil {
 		return
 	}
-	line := fmt.Sprintf("%-8s %2d  %2d", s.opponent.name, s.queues, round+1)
+	line := fmt.Sprintf("%-12s %2d  %2d", s.opponent.name, s.queues, round+1)
 	if m == nil {
 		line += "  skipped: " + s.skipped
 	} else {
@@ -248,7 +248,7 @@ func (r *runner) finished(s *seat, round int, m *measurement) {
 }
 
 // ProgressHeader is above the lines of Progress.Finished.
-const ProgressHeader = "balancer  q  rd    Mpps  loss-free  p50 us  p99 us  p99.9 us  new/s    CPU ns/packet"
+const ProgressHeader = "balancer      q  rd    Mpps  loss-free  p50 us  p99 us  p99.9 us  new/s    CPU ns/packet"
 
 // line is a measurement in a line of a table.
 func (m *measurement) line() string {
