@@ -13,9 +13,12 @@ import (
 // what was half inserted or half deleted and every entry whose server is not in
 // the directory, clears locks, and counts afresh what is counted.
 func Attach(mem []byte, config Config) (*Tables, error) {
-	lines, err := check(mem, &config)
+	lines, err := view(mem, &config)
 	if err == nil {
-		err = checkHeader(lines, &config)
+		err = checkHeader(lines, &config) // before the size, of which it says the reason
+	}
+	if err == nil {
+		err = checkSize(mem, &config)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("attach tables: %w", err)

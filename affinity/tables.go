@@ -53,7 +53,10 @@ const (
 // aligned to 64 bytes, at least config.Size() long, and stays mapped as long as the
 // Tables are used.
 func Format(mem []byte, config Config) (*Tables, error) {
-	lines, err := check(mem, &config)
+	lines, err := view(mem, &config)
+	if err == nil {
+		err = checkSize(mem, &config)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("format tables: %w", err)
 	}
@@ -78,15 +81,24 @@ func Format(mem []byte, config Config) (*Tables, error) {
 	return newTables(lines, config), nil
 }
 
-// check validates the configuration and the memory's size and alignment.
-func check(mem []byte, config *Config) ([]line, error) {
+// view validates the configuration and returns memory as lines, at least those of
+// the header.
+func view(mem []byte, config *Config) ([]line, error) {
 	if err := config.validate(); err != nil {
 		return nil, err
 	}
-	if size := config.Size(); len(mem) < size {
-		return nil, fmt.Errorf("%d bytes of memory, needed are %d", len(mem), size)
+	if len(mem) < headerLines*lineBytes {
+		return nil, fmt.Errorf("%d bytes of memory are less than a header", len(mem))
 	}
 	return viewLines(mem)
+}
+
+// checkSize refuses memory that is too small for the tables.
+func checkSize(mem []byte, config *Config) error {
+	if size := config.Size(); len(mem) < size {
+		return fmt.Errorf("%d bytes of memory, needed are %d", len(mem), size)
+	}
+	return nil
 }
 
 // checkHeader compares the header with what this program and config want.

@@ -3,6 +3,7 @@ package control
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net"
 	"reflect"
@@ -14,6 +15,7 @@ import (
 	"github.com/xlvs/xlvs/config"
 	"github.com/xlvs/xlvs/internal/nic"
 	"github.com/xlvs/xlvs/ring"
+	"github.com/xlvs/xlvs/vip"
 )
 
 // openTuning puts back what a killed run left changed on interfaces, and makes
@@ -39,14 +41,19 @@ func (d *Director) openTuning() error {
 func journalPath(socket string) string { return strings.TrimSuffix(socket, ".sock") + ".host.json" }
 
 // RestoreHost puts back what a dead director with this control socket left
-// changed on interfaces; done says what, one line each.
-func RestoreHost(socket string) (done []string, err error) {
+// changed on interfaces, and takes away the virtual addresses that one left;
+// done says what of the former, one line each, and log is told of the latter.
+func RestoreHost(socket string, log *slog.Logger) (done []string, err error) {
 	if conn, err := net.Dial("unix", socket); err == nil {
 		conn.Close()
 		return nil, fmt.Errorf("control socket %s: a director answers there: stop it first", socket)
 	}
 	_, done, err = nic.OpenJournal(journalPath(socket))
-	return done, err
+	manager, openErr := vip.Open(vip.Options{Logger: log})
+	if openErr != nil {
+		return done, errors.Join(err, openErr)
+	}
+	return done, errors.Join(err, manager.Close()) // which removes every address with our mark
 }
 
 // setTimers sets the NAPI timers of all interfaces for busy polling, or puts

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 
 	"github.com/urfave/cli/v2"
 
@@ -31,7 +32,7 @@ xlvs detach --pin /sys/fs/bpf/other --socket /run/other.sock   another director'
 			}
 			var restored []string
 			if err == nil { // no director is running
-				restored, err = control.RestoreHost(c.String("socket"))
+				restored, err = control.RestoreHost(c.String("socket"), slog.New(slog.NewTextHandler(c.App.Writer, nil)))
 			}
 			for _, what := range restored {
 				fmt.Fprintln(c.App.Writer, "put back", what)

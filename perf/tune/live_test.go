@@ -175,7 +175,7 @@ func TestTimersArePutBack(t *testing.T) {
 	h.wantTimers("stopped", zero)
 
 	h.start(pollingOn)
-	if _, err := control.RestoreHost(h.socket()); err == nil || !strings.Contains(err.Error(), "a director answers") {
+	if _, err := control.RestoreHost(h.socket(), nil); err == nil || !strings.Contains(err.Error(), "a director answers") {
 		t.Errorf("of a living director: %v", err)
 	}
 	h.end(syscall.SIGKILL)
@@ -188,7 +188,7 @@ func TestTimersArePutBack(t *testing.T) {
 	h.start(pollingOn)
 	h.end(syscall.SIGKILL)
 	h.must(h.ns.Do(func() error {
-		done, err := control.RestoreHost(h.socket())
+		done, err := control.RestoreHost(h.socket(), nil)
 		if len(done) != 2 {
 			t.Errorf("put back %q", done)
 		}
