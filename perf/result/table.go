@@ -23,7 +23,7 @@ type TableCase struct {
 	Expire       float64 `json:"expire_ns"` // to be rid of an entry that is over; 0 if it has no expiry
 	LookupAll    float64 `json:"lookup_all_cores_ns"`
 	InsertAll    float64 `json:"insert_all_cores_ns"`
-	BytesEntry   float64 `json:"bytes_per_entry"` // memory taken from the system for the entries, over their number
+	BytesEntry   float64 `json:"bytes_per_entry"` // memory taken from the system for them, over the number of those that were kept
 	Cores        int     `json:"cores"`           // that "all cores" means
 	// CollectionNs is how long a collection of garbage takes with the table in memory and
 	// nothing else that would matter.
@@ -37,6 +37,9 @@ type TableCase struct {
 	SplitClients int `json:"split_clients"`
 	Clients      int `json:"clients"`
 	LostEntries  int `json:"lost_entries"`
+	// Present is how many of Entries lookups could find when they were measured: a table
+	// that loses what comes too fast was given it again, slowly, as often as it helped.
+	Present int `json:"present"`
 
 	// Ratios are the median of the rounds' ratios to the table named xlvs: 2 is twice
 	// its time. By the name of the figure.

@@ -17,7 +17,7 @@ func (s *size) fill(t *subject) error {
 		table.insert(s.arriving)
 		table.settle()
 	}))
-	t.bytes = float64(heap()-before+table.memory()) / float64(s.entries)
+	t.bytes = float64(heap()-before+table.memory()) / float64(max(1, table.lookup(s.asking)))
 	start := time.Now()
 	runtime.GC()
 	t.add(figureGC, float64(time.Since(start).Nanoseconds()))
@@ -70,7 +70,7 @@ func (s *size) populate(t *subject) (err error) {
 			}
 			rest = rest[n:]
 		}
-		if t.store.lookup(s.arriving) == s.entries {
+		if t.present = t.store.lookup(s.arriving); t.present == s.entries {
 			break
 		}
 	}

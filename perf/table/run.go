@@ -92,12 +92,14 @@ type size struct {
 // subject is a table and what was measured of it.
 type subject struct {
 	kind
-	store  store // while it is filled
-	at     int   // where its lookups are among the clients
-	bytes  float64
-	lost   int
-	left   int
-	rounds map[string]result.Rounds
+	store store // while it is filled
+	at    int   // where its lookups are among the clients
+	bytes float64
+	// present is how many entries lookups can find.
+	present int
+	lost    int
+	left    int
+	rounds  map[string]result.Rounds
 }
 
 // figures of a subject, named as in results.
@@ -186,7 +188,7 @@ func (s *size) results() []result.TableCase {
 			Lookup: median(figureLookup), LookupMiss: median(figureMiss), LookupSingle: median(figureSingle),
 			Insert: median(figureInsert), Expire: median(figureExpire), Cores: s.options.Cores,
 			LookupAll: median(figureLookupAll), InsertAll: median(figureInsertAll),
-			CollectionNs: median(figureGC), BytesEntry: t.bytes, LostEntries: t.lost, ExpireNote: t.noExpire,
+			CollectionNs: median(figureGC), BytesEntry: t.bytes, LostEntries: t.lost, Present: t.present, ExpireNote: t.noExpire,
 			Rounds: t.rounds, Noisy: t.rounds[figureLookup].Noisy() || t.rounds[figureInsert].Noisy(),
 		}
 		if t.left > 0 {

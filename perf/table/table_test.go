@@ -125,6 +125,9 @@ func checkCase(t *testing.T, c *result.TableCase, k kind) {
 	if k.name == ours && (c.SplitClients != 0 || c.LostEntries != 0 || c.Ratios != nil || c.LookupSingle <= 0) {
 		t.Errorf("of the exact table: %+v", c)
 	}
+	if k.name == ours && c.Present != c.Entries {
+		t.Errorf("lookups find %d of %d", c.Present, c.Entries)
+	}
 	if k.name != ours && c.Ratios["lookup_ns"] <= 0 {
 		t.Errorf("%s: ratios %v", k.name, c.Ratios)
 	}
