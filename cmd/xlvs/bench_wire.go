@@ -114,6 +114,11 @@ func (o *benchOutput) endWire(found *result.Wire, err error) error {
 		return errors.Join(err, printing)
 	}
 	o.printf("\n%s", table.String())
+	for _, run := range found.Runs {
+		if run.Failed {
+			err = errors.Join(err, fmt.Errorf("%s: %s", run.Name, run.Skipped))
+		}
+	}
 	return errors.Join(err, o.end())
 }
 

@@ -14,6 +14,9 @@ type WireRun struct {
 	Mode   string `json:"mode"`  // as bound: zerocopy, copy, generic; empty if it has none
 	// Skipped is why there is no figure; the figures below are then 0.
 	Skipped string `json:"skipped,omitempty"`
+	// Failed tells that it was to be had, and then went wrong. Figures of rounds before
+	// that are there.
+	Failed bool `json:"failed,omitempty"`
 
 	// Mpps is the throughput at the sink with more offered than it can take, in millions
 	// of packets a second; OfferedMpps is what was offered.

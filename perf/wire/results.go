@@ -22,7 +22,7 @@ func (r *runner) results() *result.Wire {
 }
 
 func (s *seat) result(o *Options) result.WireRun {
-	run := result.WireRun{Name: s.opponent.name, Queues: s.queues, Size: o.Size, Flows: o.Flows, Mode: s.mode, Skipped: s.skipped}
+	run := result.WireRun{Name: s.opponent.name, Queues: s.queues, Size: o.Size, Flows: o.Flows, Mode: s.mode, Skipped: s.skipped, Failed: s.failed}
 	var offered, lossFree, fresh, cpu result.Rounds
 	for _, m := range s.measured {
 		if m == nil {

@@ -57,6 +57,7 @@ type seat struct {
 	queues   int
 	mode     string
 	skipped  string
+	failed   bool
 	measured []*measurement // by round; nil where it was skipped
 }
 
@@ -105,6 +106,7 @@ func (r *runner) measure(ctx context.Context, s *seat, round int) error {
 	case errors.As(err, &gone):
 		s.skipped = gone.reason
 	case err != nil:
+		s.failed = true
 		s.skipped = fmt.Sprintf("failed in round %d: %v", round+1, err)
 	}
 	r.finished(s, round, m)

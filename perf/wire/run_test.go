@@ -239,7 +239,7 @@ func TestOpponentThatDies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(found.Runs[0].Skipped, "nonsense") {
+	if !found.Runs[0].Failed || !strings.Contains(found.Runs[0].Skipped, "nonsense") {
 		t.Errorf("xlvs: skipped %q, want what its configuration has wrong", found.Runs[0].Skipped)
 	}
 	if found.Runs[1].Skipped != "" || found.Runs[1].Mpps <= 0 {
