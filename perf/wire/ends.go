@@ -296,11 +296,11 @@ func (e *ends) generator(ctx context.Context, number, cpu int) error {
 			return err
 		}
 		options := &ebpf.RunOptions{
-			Data:   make([]byte, e.traffic.Size),
+			Data:   e.traffic.blank(number),
 			Repeat: turns,
 			Flags:  unix.BPF_F_TEST_XDP_LIVE_FRAMES,
 			Context: xdpContext{
-				DataEnd: uint32(e.traffic.Size), Ingress: uint32(e.site.index), Queue: uint32(number % e.site.queues),
+				DataEnd: uint32(e.traffic.Size), Ingress: uint32(e.site.index),
 			},
 		}
 		for ctx.Err() == nil {

@@ -64,11 +64,13 @@ func TestGeneratorWritesEveryByte(t *testing.T) {
 		traffic := testTraffic(test.size, test.flows)
 		traffic.Fresh = test.fresh
 		s := traffic.stream(1, 3, 0, true)
-		put(t, programs.Streams, &s)
+		if err := programs.Streams.Put(uint32(1), &s); err != nil {
+			t.Fatal(err)
+		}
 		flows, opened := map[uint64]int{}, 0
 		const frames = 1024
 		for i := range frames {
-			rubbish := make([]byte, test.size)
+			rubbish := traffic.blank(1)
 			for j := range 54 {
 				rubbish[j] = byte(i + j)
 			}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -84,11 +85,17 @@ func checkShape(t *testing.T, found *result.Wire) {
 // TestNothingIsLostOrDoubled sends numbered frames at a rate that any machine
 // carries, through the director.
 func TestNothingIsLostOrDoubled(t *testing.T) {
+	for _, queues := range []int{1, 2} {
+		t.Run(fmt.Sprintf("queues=%d", queues), func(t *testing.T) { checkNothingLost(t, queues) })
+	}
+}
+
+func checkNothingLost(t *testing.T, queues int) {
 	o := Options{}
 	if err := o.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	b, err := newBed(1, Traffic{Size: 128, Flows: 1000}, []int{0})
+	b, err := newBed(queues, Traffic{Size: 128, Flows: 1000}, o.generatorCPUs(queues))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,9 @@ import (
 
 // startTestpmd runs DPDK's test application on its AF_XDP port.
 func startTestpmd(ctx context.Context, b *bed, o *Options) (*running, error) {
+	if b.far.ns != nil && b.far.queues > 1 {
+		return nil, unavailablef("DPDK's AF_XDP port wants combined queues for more than one, and a veth has none")
+	}
 	path, err := findTestpmd()
 	if err != nil && o.Install {
 		if err := install(ctx, "dpdk-dev"); err != nil {

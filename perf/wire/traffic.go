@@ -93,6 +93,15 @@ const (
 	catchUp = 64
 )
 
+// blank is a frame of stream number before the generator has written anything
+// else into it; see struct trailer in wire.c.
+func (t *Traffic) blank(number int) []byte {
+	const fromEnd = 10
+	frame := make([]byte, t.Size)
+	binary.NativeEndian.PutUint16(frame[t.Size-fromEnd:], uint16(number))
+	return frame
+}
+
 // sums adds up what no frame of the stream changes, for its checksums.
 func (t *Traffic) sums(s *wireStream, port uint32, length int) {
 	const (

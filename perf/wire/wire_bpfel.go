@@ -43,7 +43,7 @@ type wireStream struct {
 	Length      uint16
 	Destination [6]uint8
 	Source      [6]uint8
-	_           [4]byte
+	_           [28]byte
 }
 
 type wireTally struct {
