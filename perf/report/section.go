@@ -32,7 +32,7 @@ type drawn struct {
 	Name    string
 	Caption string
 	SVG     template.HTML // drawn by this package from numbers and names that it escapes
-	png     []byte
+	figure  figure
 }
 
 // grid is a table on the page. The first column is text, the others are numbers.
@@ -61,15 +61,12 @@ func newSection(kind string, run *result.Run) (*section, error) {
 		return nil, err
 	}
 	for _, f := range figures {
-		d := drawn{Name: f.name, Caption: f.caption}
+		d := drawn{Name: f.name, Caption: f.caption, figure: f}
 		text, err := f.svg()
 		if err != nil {
 			return nil, err
 		}
 		d.SVG = template.HTML(text)
-		if d.png, err = f.png(); err != nil {
-			return nil, err
-		}
 		s.Figures = append(s.Figures, d)
 	}
 	return s, nil
@@ -83,7 +80,11 @@ func (s *section) writePlots(dir string) error {
 		if err := writeFile(path+".svg", []byte(text)); err != nil {
 			return err
 		}
-		if err := writeFile(path+".png", f.png); err != nil {
+		pixels, err := f.figure.png()
+		if err != nil {
+			return err
+		}
+		if err := writeFile(path+".png", pixels); err != nil {
 			return err
 		}
 	}

@@ -44,19 +44,22 @@ func Write(dir string, run *result.Run) (page string, err error) {
 		return "", fmt.Errorf("report: %w", err)
 	}
 	var sections []*section
-	for _, kind := range kinds {
-		run, err := readRun(dir, kind)
+	for _, k := range kinds {
+		run, err := readRun(dir, k)
 		if err != nil {
 			return "", fmt.Errorf("report: %w", err)
 		}
 		if run == nil {
 			continue
 		}
-		s, err := newSection(kind, run)
+		s, err := newSection(k, run)
 		if err != nil {
-			return "", fmt.Errorf("report: %s: %w", kind, err)
+			return "", fmt.Errorf("report: %s: %w", k, err)
 		}
-		if err := s.writePlots(dir); err != nil {
+		if k == kind { // the others' are there
+			err = s.writePlots(dir)
+		}
+		if err != nil {
 			return "", fmt.Errorf("report: %w", err)
 		}
 		sections = append(sections, s)
