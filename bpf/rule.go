@@ -17,9 +17,6 @@ const (
 	allProtocols = TCP | UDP | SCTP
 )
 
-// numProtocols is how many protocols there are; protocol i is 1<<i.
-const numProtocols = 3
-
 func (p Protocols) orAll() Protocols {
 	if p == 0 {
 		return allProtocols

@@ -37,7 +37,7 @@ func load(c *cli.Context, path string) (*config.Config, error) {
 	var all config.Errors
 	if errors.As(err, &all) {
 		fmt.Fprintln(c.App.ErrWriter, all.Error())
-		return nil, said
+		return nil, errSaid
 	}
 	if err != nil {
 		return nil, err

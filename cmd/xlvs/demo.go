@@ -49,7 +49,7 @@ xlvs demo --clean    remove what --keep left`,
 				return err
 			}
 			if !result.OK {
-				return said
+				return errSaid
 			}
 			return nil
 		},

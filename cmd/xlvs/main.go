@@ -80,8 +80,8 @@ func settle(commands []*cli.Command) {
 // usage marks an error of the command line itself.
 type usage struct{ error }
 
-// said is the error of a command that has printed what is wrong.
-var said = errors.New("")
+// errSaid is the error of a command that has printed what is wrong.
+var errSaid = errors.New("")
 
 func usageError(_ *cli.Context, err error, _ bool) error { return usage{err} }
 
