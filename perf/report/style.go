@@ -21,7 +21,7 @@ import (
 const (
 	plotWidth  = 8 * vg.Inch
 	plotHeight = 4 * vg.Inch
-	plotDPI    = 192
+	plotDPI    = 144
 )
 
 // Colours. The first of palette is always xlvs; the palette is Okabe and Ito's, which
