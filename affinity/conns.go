@@ -43,6 +43,11 @@ func (c *Conns) Touch(h Hash, v6 bool) uint64 { return c.of(v6).touch(h) }
 // and as many. The result has no meaning, as Touch's has none.
 func (c *Conns) Stage(keys []Key, hashes []Hash) uint64 { return stage(c.v4, c.v6, keys, hashes) }
 
+// Cached reports whether the connections are so few that they are in the processor's
+// caches: then Stage costs more than it saves for keys that are there. Where new
+// ones go is not in the caches, however few there are.
+func (c *Conns) Cached() bool { return cached(c.v4, c.v6) }
+
 // Lookup returns the key's connection, if it has one that has not expired.
 func (c *Conns) Lookup(h Hash, k *Key, now Tick) (e Entry, ok bool) {
 	if k.v6 {

@@ -96,7 +96,10 @@ func (f *Forwarder) parse(frames [][]byte, verdicts []Verdict) {
 		b.frame[b.n] = uint16(i)
 		b.n++
 	}
-	f.folded ^= f.tables.Conns.Stage(b.keys[:b.n], b.hashes[:b.n])
+	// As many of these may be new as of the last batch were.
+	if manyNew := 4*f.missed.n > b.n; manyNew || !f.tables.Conns.Cached() {
+		f.folded ^= f.tables.Conns.Stage(b.keys[:b.n], b.hashes[:b.n])
+	}
 }
 
 // lookup forwards the packets that have a connection, and gathers the others.

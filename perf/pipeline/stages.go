@@ -62,7 +62,7 @@ func (w *walk) run(p prefix, frames [][]byte) {
 		}
 	}
 	b.n = len(frames)
-	if p >= touch {
+	if p >= touch && (4*w.missed.n > b.n || !conns.Cached()) {
 		w.kept ^= conns.Stage(b.keys[:b.n], b.hashes[:b.n])
 	}
 	if p >= lookup {

@@ -94,7 +94,7 @@ func (s *xlvsStore) find(clients []uint32, staged bool) (found int) {
 	for len(clients) > 0 {
 		n := min(batch, len(clients))
 		k.make(conns, clients[:n])
-		if staged {
+		if staged && !conns.Cached() {
 			conns.Stage(k.key[:n], k.hash[:n])
 		}
 		for i, client := range clients[:n] {
