@@ -46,6 +46,18 @@ type batch struct {
 	hashes [MaxBatch + 1]affinity.Hash
 }
 
+// hashSet is hashes, roughly: it may take one for another (a Bloom filter with
+// one bit a hash).
+type hashSet [16]uint64
+
+// add puts a hash into the set and reports whether it may have been there.
+func (s *hashSet) add(h affinity.Hash) bool {
+	word, bit := &s[h>>6%16], uint64(1)<<(h%64)
+	there := *word&bit != 0
+	*word |= bit
+	return there
+}
+
 // NewForwarder returns a forwarder over a plane.
 func NewForwarder(plane *Plane) *Forwarder {
 	return &Forwarder{plane: plane, tables: plane.Tables, counters: newCounters(plane.servers + 1)}
@@ -144,10 +156,12 @@ func (f *Forwarder) want(m int, svc *service.VirtualService, t *packet.Tuple) {
 // decide schedules the packets without a connection. The first of them may have
 // given one to those after it.
 func (f *Forwarder) decide(frames [][]byte, verdicts []Verdict) {
+	var before hashSet
 	for m := range f.missed.n {
 		j := int(f.missed.frame[m])
 		i := f.known.frame[j]
-		if m > 0 {
+		later := f.parsed[i].Kind == packet.KindFragment // follows another key, that of its first
+		if before.add(f.known.hashes[j]) || later && m > 0 {
 			if entry, found := f.tables.Conns.Lookup(f.known.hashes[j], &f.known.keys[j], f.now); found {
 				verdicts[i] = f.found(j, &entry, frames[i])
 				continue

@@ -459,3 +459,41 @@ func TestForwardDoesNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations a batch, want 0", n)
 	}
 }
+
+func TestFragmentsInOneBatch(t *testing.T) {
+	b := newBed(t, small)
+	vs := tcpService(53)
+	vs.Key.Protocol = packet.UDP
+	b.serve(vs, "10.0.0.1", "10.0.0.2")
+	frames := IPv4(client, vip).UDP(1, 53).Payload(3000).ID(7).Fragments(t, 1200)
+	verdicts := make([]Verdict, len(frames))
+	b.Forward(frames, 1, b.now, verdicts)
+	for i, v := range verdicts {
+		if v.Reason != Forwarded || frames[i][5] != frames[0][5] {
+			t.Errorf("fragment %d: %v to server %d, the first went to %d", i, v.Reason, frames[i][5], frames[0][5])
+		}
+	}
+}
+
+func TestPacketsOfOneNewConnectionInOneBatch(t *testing.T) {
+	b := newBed(t, small)
+	b.serve(tcpService(80), "10.0.0.1", "10.0.0.2", "10.0.0.3")
+	conn, other := IPv4(client, vip).TCP(1, 80), IPv4(client, vip).TCP(2, 80)
+	frames := [][]byte{conn.SYN().Frame(t), other.SYN().Frame(t), conn.ACK().Frame(t), other.ACK().Frame(t), conn.SYN().Frame(t)}
+	verdicts := make([]Verdict, len(frames))
+	b.Forward(frames, 1, b.now, verdicts)
+	for i, want := range []int{0, 1, 0, 1, 0} { // the frame whose server it shares
+		if verdicts[i].Reason != Forwarded || frames[i][5] != frames[want][5] {
+			t.Errorf("packet %d: %v to server %d, want that of packet %d, %d", i, verdicts[i].Reason, frames[i][5], want, frames[want][5])
+		}
+	}
+	if frames[0][5] == frames[1][5] {
+		t.Error("round robin gave both connections one server")
+	}
+	b.tables.Conns.Range(b.now, func(c affinity.Conn) bool {
+		if c.State != affinity.StateEstablished {
+			t.Errorf("%v is %v, want ESTABLISHED", c.Tuple, c.State)
+		}
+		return true
+	})
+}
