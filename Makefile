@@ -40,7 +40,7 @@ bench: ## what the balancer's own work costs, ns per packet
 
 generate: ## rebuild the BPF objects (installs clang from Debian if it is missing)
 	.ci/install-clang
-	$(GO) generate ./bpf
+	$(GO) generate ./bpf ./perf/wire
 
 vm-test: ## tests in a virtual machine with a newer kernel, IPVS and zero-copy NICs (minutes)
 	internal/vm/run

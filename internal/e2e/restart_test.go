@@ -184,7 +184,7 @@ func TestKillAndStartWithOtherTables(t *testing.T) {
 	before := b.hostState()
 
 	larger := strings.Replace(config, "connections: 65536", "connections: 131072", 1)
-	wantTexts(t, "another size", b.refused(larger), "tables", "needed", "--fresh-tables")
+	wantTexts(t, "another size", b.refused(larger), "tables", "IPv4 connections", "--fresh-tables")
 	if after := b.hostState(); after != before {
 		t.Errorf("the refused start changed the host from\n%s\nto\n%s", before, after)
 	}
