@@ -234,7 +234,7 @@ func newBench(t *testing.T, duration time.Duration) *Bench {
 // The bench measures a director of its own, under settings that change, and leaves
 // nothing behind.
 func TestBench(t *testing.T) {
-	b := newBench(t, 100*time.Millisecond)
+	b := newBench(t, 250*time.Millisecond)
 	closed := false
 	defer func() {
 		if !closed {
@@ -288,7 +288,7 @@ func status(t *testing.T, client *control.Client) *control.Status {
 // A live search measures the traffic that there is, and puts back what was there,
 // also when it is interrupted.
 func TestLive(t *testing.T) {
-	b := newBench(t, 100*time.Millisecond)
+	b := newBench(t, 250*time.Millisecond)
 	defer b.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	sending := make(chan struct{})

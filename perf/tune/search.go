@@ -265,19 +265,25 @@ func (s *search) measure(ctx context.Context, c Choice) (Sample, error) {
 		}
 		s.applied = c.key()
 	}
-	sample, err := s.object.Measure(ctx)
-	if ctx.Err() != nil {
-		return sample, context.Cause(ctx) // whatever it says, that is why
+	for range deadTries {
+		sample, err := s.object.Measure(ctx)
+		if ctx.Err() != nil {
+			return sample, context.Cause(ctx) // whatever it says, that is why
+		}
+		if err != nil {
+			return sample, err
+		}
+		s.outcome.Measurements++
+		if sample.Score > 0 {
+			return sample, nil
+		}
 	}
-	if err != nil {
-		return sample, err
-	}
-	s.outcome.Measurements++
-	if !(sample.Score > 0) {
-		return sample, fmt.Errorf("measurement with %v: nothing came through", c.Arguments(s.space))
-	}
-	return sample, nil
+	return Sample{}, fmt.Errorf("measurement with %v: nothing came through, %d times", c.Arguments(s.space), deadTries)
 }
+
+// deadTries is how often nothing may come through in a row: once is a machine that
+// had no time for the director, or the generator.
+const deadTries = 3
 
 // confirm compares the winner with the start, from nothing.
 func (s *search) confirm(ctx context.Context, start, winner Choice) error {
