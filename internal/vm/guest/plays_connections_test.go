@@ -87,6 +87,9 @@ func playReuse(t *testing.T) {
 	p.goes("an ACK", p.from("1").TCP(1000, 80).ACK(), 1)
 	p.goes("a FIN", p.from("1").TCP(1000, 80).FIN().ACK(), 1)
 	p.goes("a SYN after the FIN", p.from("1").TCP(1000, 80).SYN(), 1)
+	p.goes("another SYN", p.from("1").TCP(1001, 80).SYN(), 2)
+	p.goes("a FIN straight after it", p.from("1").TCP(1001, 80).FIN(), 2)
+	p.goes("a SYN in TIME_WAIT", p.from("1").TCP(1001, 80).SYN(), 1)
 }
 
 // playSloppy: any segment opens a connection.

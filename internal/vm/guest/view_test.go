@@ -73,21 +73,9 @@ func (v view) only(client func(netip.Addr) bool, service func(string) bool) view
 // same packet comes to one after the other, and each rounds.
 const clockSlack = 4
 
-// sameState are the states that IPVS tells apart and xlvs does not: under direct
-// routing the two behave and last alike (ip_vs_proto_tcp.c, the INPUT_ONLY table).
-func sameState(state string) string {
-	if state == "TIME_WAIT" {
-		return "FIN_WAIT"
-	}
-	return state
-}
-
 // differences between what IPVS lists and what xlvs lists, in words.
 func differences(kernel, ours view) []string {
 	var all differing
-	for i := range kernel.connections {
-		kernel.connections[i].state = sameState(kernel.connections[i].state)
-	}
 	kernelLines, oursLines := map[string]float64{}, map[string]float64{}
 	for _, v := range []struct {
 		view
