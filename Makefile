@@ -5,7 +5,7 @@ GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS  = -s -w -X github.com/xlvs/xlvs/control.Version=$(VERSION)
 
-.PHONY: help build demo test race lint fuzz bench generate vm-test clean
+.PHONY: help build demo test race lint fuzz bench profile generate vm-test clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ fuzz: ## run each fuzz target for FUZZTIME (30s)
 
 bench: ## what the balancer's own work costs, ns per packet
 	$(GO) test -run '^$$' -bench '^BenchmarkForward$$' ./dataplane
+
+profile: ## record the profile that the compiler optimises the packet path by (a minute, on a quiet machine)
+	$(GO) test -run '^$$' -bench 'Forward/.*ipv4' -benchtime 3000000x -cpuprofile $(CURDIR)/cmd/xlvs/default.pgo -o /dev/null ./dataplane
 
 generate: ## rebuild the BPF objects (installs clang from Debian if it is missing)
 	.ci/install-clang
