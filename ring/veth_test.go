@@ -41,6 +41,10 @@ func newWire(t testing.TB) *wire {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { made.Close() })
+		// The kernel's own IPv6 packets would be among the frames.
+		if err := made.Sysctl("net.ipv6.conf.default.disable_ipv6", "1"); err != nil {
+			t.Fatal(err)
+		}
 		*ns = made
 	}
 	return w
@@ -52,11 +56,6 @@ func newWire(t testing.TB) *wire {
 func (w *wire) pair(t testing.TB, i, queues int, flags link.XDPAttachFlags) (ifindex int) {
 	t.Helper()
 	in, out := fmt.Sprintf("in%d", i), fmt.Sprintf("out%d", i)
-	for _, ns := range []*testnet.Namespace{w.outside, w.director} {
-		if err := ns.Sysctl("net.ipv6.conf.default.disable_ipv6", "1"); err != nil {
-			t.Fatal(err)
-		}
-	}
 	err := testnet.Pair(testnet.Veth{Namespace: w.outside, Name: out, Queues: queues},
 		testnet.Veth{Namespace: w.director, Name: in, Queues: queues})
 	if err != nil {
