@@ -152,12 +152,8 @@ func (d *Director) stop() error {
 // openSteering loads the XDP program, or takes over the one that a former run
 // left, without detaching it. It also makes sure that this is the only director.
 func (d *Director) openSteering() error {
-	pin := d.config.Steering.Pin
-	if d.options.Ephemeral {
-		pin = ""
-	}
 	steering, err := bpf.Open(bpf.Options{
-		PinDir: pin, Fallback: fallback(d.config.Steering.Fallback), Replace: d.options.Replace,
+		PinDir: d.pinDir(), Fallback: fallback(d.config.Steering.Fallback), Replace: d.options.Replace,
 	})
 	if err != nil {
 		return err
@@ -174,6 +170,14 @@ func (d *Director) openSteering() error {
 	return err
 }
 
+// pinDir is where the program and the tables are pinned, "" for nowhere.
+func (d *Director) pinDir() string {
+	if d.options.Ephemeral {
+		return ""
+	}
+	return d.config.Steering.Pin
+}
+
 func fallback(f config.Fallback) bpf.Fallback {
 	if f == config.Pass {
 		return bpf.FallbackPass
@@ -188,15 +192,11 @@ func (d *Director) openTables() error {
 		Connections4: uint32(t.Connections), Connections6: uint32(t.Connections6),
 		Templates4: uint32(t.Templates), Templates6: uint32(t.Templates6), Servers: uint32(t.Servers),
 	}
-	pin := d.config.Steering.Pin
-	if d.options.Ephemeral {
-		pin = ""
-	}
 	open := bpf.OpenTables
 	if d.options.FreshTables {
 		open = bpf.ReplaceTables
 	}
-	memory, err := open(pin, geometry.Size())
+	memory, err := open(d.pinDir(), geometry.Size())
 	if err != nil {
 		return err
 	}
@@ -213,7 +213,7 @@ func (d *Director) openTables() error {
 		d.tables, err = affinity.Format(memory.Bytes(), geometry)
 	}
 	if err != nil {
-		return fmt.Errorf("%w; to start without the connections and templates in %s/tables use --fresh-tables", err, pin)
+		return fmt.Errorf("%w; to start without the connections and templates in %s/tables use --fresh-tables", err, d.pinDir())
 	}
 	if memory.Existed() {
 		s := d.tables.Stats()

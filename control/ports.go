@@ -3,6 +3,7 @@ package control
 import (
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"time"
 
@@ -19,12 +20,13 @@ type port struct {
 	config config.Interface
 	index  int   // interface index, 0 while it does not exist
 	mtu    int   // as last seen
+	up     bool  // as find saw it
 	queues []int // receive queues to serve, rising
 	// attached is how the XDP program is attached; valid if index is not 0.
 	attached bpf.AttachMode
 	sockets  map[int]*ring.Socket // by queue; none where opening failed
 	err      error                // why a socket is missing
-	down     bool                 // its link is down, as last seen
+	down     bool                 // the log has it that its link is down
 }
 
 // findPorts looks the interfaces up and refuses what cannot work, before
@@ -78,7 +80,8 @@ func (d *Director) find(p *port) error {
 	if last := p.queues[len(p.queues)-1]; last >= has {
 		return fmt.Errorf("interface %s has %d receive queues, but the configuration names queue %d", name, has, last)
 	}
-	p.index, p.mtu = link.Attrs().Index, link.Attrs().MTU
+	attrs := link.Attrs()
+	p.index, p.mtu, p.up = attrs.Index, attrs.MTU, attrs.Flags&net.FlagUp != 0
 	return nil
 }
 

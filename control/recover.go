@@ -3,8 +3,6 @@ package control
 import (
 	"slices"
 
-	"github.com/vishvananda/netlink"
-
 	"github.com/xlvs/xlvs/dataplane"
 	"github.com/xlvs/xlvs/ring"
 )
@@ -67,17 +65,17 @@ func (d *Director) recoverPort(i int, p *port) bool {
 			d.log.Error("new queues cannot be served", "interface", p.config.Name, "error", err)
 		}
 	}
-	d.noteLink(p)
+	d.noteLink(p, now.up)
 	d.noteMTU(p, now.mtu)
-	return d.reopen(i, p) || changed
+	return now.up && d.reopen(i, p) || changed
 }
 
 // noteLink tells of a link that went down or came up. Its sockets stay, and carry
 // frames again by themselves.
-func (d *Director) noteLink(p *port) {
-	if down := !isUp(p.config.Name); down != p.down {
-		p.down = down
-		d.log.Warn("link changed", "interface", p.config.Name, "up", !down)
+func (d *Director) noteLink(p *port, up bool) {
+	if p.down == up {
+		p.down = !up
+		d.log.Warn("link changed", "interface", p.config.Name, "up", up)
 	}
 }
 
@@ -93,11 +91,11 @@ func (d *Director) noteMTU(p *port, mtu int) {
 	}
 }
 
-// reopen opens the sockets that a port lacks, if its interface is up.
+// reopen opens the sockets that a port lacks; its interface is up.
 func (d *Director) reopen(i int, p *port) bool {
 	changed := false
 	for _, queue := range p.queues {
-		if p.sockets[queue] != nil || !isUp(p.config.Name) {
+		if p.sockets[queue] != nil {
 			continue
 		}
 		if err := d.openPortSocket(i, queue, 0); err != nil {
@@ -112,17 +110,11 @@ func (d *Director) reopen(i int, p *port) bool {
 	return changed
 }
 
-func isUp(name string) bool {
-	link, err := netlink.LinkByName(name)
-	return err == nil && link.Attrs().RawFlags&1 != 0 // IFF_UP
-}
-
 // rebuild makes the policy anew for interfaces whose indices have changed.
 func (d *Director) rebuild() {
 	p, err := d.builder.build(d.config, d.ifindexes())
 	if err == nil {
-		d.policy, d.builder.previous = p, p.services
-		d.publish()
+		d.use(p, d.config)
 		err = d.steer()
 	}
 	if err != nil {
