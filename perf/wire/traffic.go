@@ -82,6 +82,9 @@ func (t *Traffic) stream(number, count int, rate float64, stamp bool) wireStream
 	if rate > 0 {
 		s.Interval = uint64(fine * float64(count) * float64(time.Second) / rate)
 		s.Burst = catchUp * s.Interval
+		if stamp {
+			s.Burst = fine * uint64(catchUpFor)
+		}
 	}
 	t.sums(&s, uint32(s.Port), length)
 	return s
@@ -91,6 +94,12 @@ const (
 	fine = 256 // parts of a nanosecond in which wire.c counts
 	// catchUp is how many frames a generator that was held up sends at once.
 	catchUp = 64
+	// catchUpFor is for how long back it does so when delays are measured: they count
+	// from when a frame was due, not from when the generator came to send it. Else a
+	// balancer that holds up the generator by sharing its processor would hide its
+	// pauses: the frames that would have met them would not be sent ("coordinated
+	// omission").
+	catchUpFor = 5 * time.Millisecond
 )
 
 // blank is a frame of stream number before the generator has written anything

@@ -40,7 +40,7 @@ struct stream {
 	__u32 clients;	    /* addresses that known flows come from */
 	__u32 ports;	    /* that each of them uses */
 	__u32 fresh;	    /* SYNs of new flows in 1024 frames */
-	__u32 stamp;	    /* whether to write the time into the frames */
+	__u32 stamp;	    /* whether to write into the frames when they were due */
 	__u32 udp_sum;	    /* sums of all that does not change, for the checksums */
 	__u32 tcp_sum;
 	__u32 ip_sum;	    /* without the protocol */
@@ -209,17 +209,24 @@ static __always_inline void write_syn(struct headers *h, const struct stream *s,
 	h->tcp->checksum = fold(sum);
 }
 
-/* Whether it is time for the next frame; moves the time on if it is. */
-static __always_inline int is_due(struct stream *s, __u64 now)
+/*
+ * Whether it is time for the next frame; if so, time becomes when it was due, and
+ * the next one's time is set.
+ */
+static __always_inline int is_due(struct stream *s, __u64 *time)
 {
+	__u64 fine = *time << 8;
+
 	if (!s->interval)
 		return 1;
-	__u64 fine = now << 8;
+	if (!s->due)
+		s->due = fine; /* the first one */
 	if (fine < s->due)
 		return 0;
-	s->due += s->interval;
 	if (s->due + s->burst < fine)
-		s->due = fine - s->burst; /* what a stall cost is not made up for by a burst */
+		s->due = fine - s->burst; /* what a longer stall cost is not made up for */
+	*time = s->due >> 8;
+	s->due += s->interval;
 	return 1;
 }
 
@@ -236,8 +243,8 @@ int generate(struct xdp_md *ctx)
 	if (!s)
 		return XDP_DROP;
 
-	__u64 now = s->interval || s->stamp ? bpf_ktime_get_ns() : 0;
-	if (!is_due(s, now))
+	__u64 time = s->interval || s->stamp ? bpf_ktime_get_ns() : 0;
+	if (!is_due(s, &time))
 		return XDP_DROP; /* back into the pool: this turn is not used */
 
 	__u64 n = s->sent++;
@@ -266,7 +273,7 @@ int generate(struct xdp_md *ctx)
 	h->udp->ports.source = bpf_htons(port);
 	h->udp->ports.destination = s->port;
 	t->number = n * s->step + s->first;
-	t->time = s->stamp ? now : 0;
+	t->time = s->stamp ? time : 0;
 
 	__u64 changing = h->ip->source;
 	__u16 protocol = fresh ? PROTO_TCP : PROTO_UDP;
