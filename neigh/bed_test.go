@@ -1,7 +1,7 @@
 package neigh
 
 import (
-	"net"
+	"fmt"
 	"net/netip"
 	"testing"
 	"time"
@@ -35,32 +35,25 @@ var (
 
 func newBed(t *testing.T) *bed {
 	t.Helper()
-	b := &bed{t: t, director: namespace(t), server: namespace(t)}
+	b := &bed{t: t, director: testnet.Fresh(t), server: testnet.Fresh(t)}
 	b.connect()
 	return b
 }
 
-func namespace(t *testing.T) *testnet.Namespace {
-	t.Helper()
-	ns, err := testnet.New()
-	must(t, err)
-	t.Cleanup(func() { ns.Close() })
-	must(t, ns.Sysctl("net.ipv6.conf.default.accept_dad", "0"))
-	return ns
-}
-
 // connect makes the link and its addresses.
-func (b *bed) connect() {
+func (b *bed) connect() { b.link("eth0", "10.0.0.%d/24", "fd00::%d/64") }
+
+// link joins the namespaces by a pair of interfaces of a name. The director has
+// number 1 of each prefix, the server 9.
+func (b *bed) link(name string, prefixes ...string) {
 	b.t.Helper()
 	must(b.t, testnet.Pair(
-		testnet.Veth{Namespace: b.director, Name: "eth0"},
-		testnet.Veth{Namespace: b.server, Name: "eth0"}))
-	b.hurry("eth0")
-	for prefix, ns := range map[string]*testnet.Namespace{
-		"10.0.0.1/24": b.director, "fd00::1/64": b.director,
-		"10.0.0.9/24": b.server, "fd00::9/64": b.server,
-	} {
-		must(b.t, ns.AddAddr("eth0", netip.MustParsePrefix(prefix)))
+		testnet.Veth{Namespace: b.director, Name: name},
+		testnet.Veth{Namespace: b.server, Name: name}))
+	b.hurry(name)
+	for _, p := range prefixes {
+		must(b.t, b.director.AddAddr(name, prefix(fmt.Sprintf(p, 1))))
+		must(b.t, b.server.AddAddr(name, prefix(fmt.Sprintf(p, 9))))
 	}
 }
 
@@ -158,16 +151,6 @@ func (b *bed) entry(addr netip.Addr) *netlink.Neigh {
 		}
 	}
 	return nil
-}
-
-// setMAC gives an interface another address.
-func setMAC(t *testing.T, ns *testnet.Namespace, name, mac string) {
-	t.Helper()
-	hw, err := net.ParseMAC(mac)
-	must(t, err)
-	link, err := ns.Netlink().LinkByName(name)
-	must(t, err)
-	must(t, ns.Netlink().LinkSetHardwareAddr(link, hw))
 }
 
 func must(t *testing.T, err error) {

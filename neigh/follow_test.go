@@ -19,7 +19,7 @@ func TestFollowsTheServersMAC(t *testing.T) {
 	waitHop(t, table, server4, b.hop("eth0", "eth0"))
 	waitHop(t, table, server6, b.hop("eth0", "eth0"))
 	// Linux does not announce it: it shows when the old address is not confirmed.
-	setMAC(t, b.server, "eth0", "02:00:00:00:00:09")
+	must(t, b.server.SetMAC("eth0", "02:00:00:00:00:09"))
 	waitHop(t, table, server4, b.hop("eth0", "eth0"))
 	waitHop(t, table, server6, b.hop("eth0", "eth0"))
 }
@@ -29,7 +29,7 @@ func TestFollowsTheDirectorsMAC(t *testing.T) {
 	b := newBed(t)
 	table := b.open(Options{}, server4)
 	waitHop(t, table, server4, b.hop("eth0", "eth0"))
-	setMAC(t, b.director, "eth0", "02:00:00:00:00:01")
+	must(t, b.director.SetMAC("eth0", "02:00:00:00:00:01"))
 	waitHop(t, table, server4, b.hop("eth0", "eth0"))
 }
 
@@ -42,17 +42,14 @@ func TestServerFallsSilentAndComesBack(t *testing.T) {
 	waitHop(t, table, server4, b.hop("eth0", "eth0"))
 	waitHop(t, table, server6, b.hop("eth0", "eth0"))
 	must(t, b.server.Sysctl("net.ipv4.conf.eth0.arp_ignore", "8"))
-	link, err := b.server.Netlink().LinkByName("eth0")
-	must(t, err)
-	host6 := &netlink.Addr{IPNet: &net.IPNet{IP: server6.AsSlice(), Mask: net.CIDRMask(64, 128)}}
-	must(t, b.server.Netlink().AddrDel(link, host6))
+	must(t, b.server.DeleteAddr("eth0", prefix("fd00::9/64")))
 	waitReason(t, table, server4, NoAnswer)
 	waitReason(t, table, server6, NoAnswer)
 	wantText(t, table, server4, "10.0.0.9 does not answer ARP on eth0")
 	wantText(t, table, server6, "fd00::9 does not answer neighbour discovery on eth0")
 
 	must(t, b.server.Sysctl("net.ipv4.conf.eth0.arp_ignore", "0"))
-	must(t, b.server.AddAddr("eth0", netip.MustParsePrefix("fd00::9/64")))
+	must(t, b.server.AddAddr("eth0", prefix("fd00::9/64")))
 	waitHop(t, table, server4, b.hop("eth0", "eth0"))
 	waitHop(t, table, server6, b.hop("eth0", "eth0"))
 }

@@ -7,6 +7,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
+
+	"github.com/xlvs/xlvs/internal/testnet"
 )
 
 // Whatever the kernel says and in whatever order, a hop has the last good MAC
@@ -98,7 +100,7 @@ func TestBackoff(t *testing.T) {
 // told, and tried again.
 func TestRefusalIsTold(t *testing.T) {
 	t.Parallel()
-	ns := namespace(t)
+	ns := testnet.Fresh(t)
 	now := time.Unix(1, 0)
 	h := newHop(neighbour{link: 9999, ip: server4}, now)
 	r := resolver{handle: ns.Netlink(), hops: map[neighbour]*hop{h.neighbour: h}}

@@ -7,8 +7,6 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
-
-	"github.com/xlvs/xlvs/internal/testnet"
 )
 
 var (
@@ -18,18 +16,8 @@ var (
 
 func prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
 
-// secondLink joins the two namespaces by another pair, eth1: 10.1.0.0/24 and fd01::/64.
-func (b *bed) secondLink() {
-	b.t.Helper()
-	must(b.t, testnet.Pair(
-		testnet.Veth{Namespace: b.director, Name: "eth1"},
-		testnet.Veth{Namespace: b.server, Name: "eth1"}))
-	b.hurry("eth1")
-	must(b.t, b.director.AddAddr("eth1", prefix("10.1.0.1/24")))
-	must(b.t, b.director.AddAddr("eth1", prefix("fd01::1/64")))
-	must(b.t, b.server.AddAddr("eth1", prefix("10.1.0.9/24")))
-	must(b.t, b.server.AddAddr("eth1", prefix("fd01::9/64")))
-}
+// secondLink joins the two namespaces by another pair.
+func (b *bed) secondLink() { b.link("eth1", "10.1.0.%d/24", "fd01::%d/64") }
 
 func TestByAGateway(t *testing.T) {
 	t.Parallel()

@@ -66,18 +66,9 @@ type tester interface {
 
 func newBed(t tester) *bed {
 	t.Helper()
-	b := &bed{t: t, director: namespace(t), client: namespace(t)}
+	b := &bed{t: t, director: testnet.Fresh(t), client: testnet.Fresh(t)}
 	b.connect()
 	return b
-}
-
-func namespace(t tester) *testnet.Namespace {
-	t.Helper()
-	ns, err := testnet.New()
-	must(t, err)
-	t.Cleanup(func() { ns.Close() })
-	must(t, ns.Sysctl("net.ipv6.conf.default.accept_dad", "0"))
-	return ns
 }
 
 func (b *bed) connect() {
@@ -85,13 +76,12 @@ func (b *bed) connect() {
 	must(b.t, testnet.Pair(
 		testnet.Veth{Namespace: b.director, Name: "eth0"},
 		testnet.Veth{Namespace: b.client, Name: "eth0"}))
-	for prefix, ns := range map[string]*testnet.Namespace{
-		"10.0.0.1/24": b.director, "fd00::1/64": b.director,
-		"10.0.0.2/24": b.client, "fd00::2/64": b.client,
-	} {
-		must(b.t, ns.AddAddr("eth0", netip.MustParsePrefix(prefix)))
-	}
+	must(b.t, b.director.AddAddr("eth0", netip.MustParsePrefix("10.0.0.1/24"), netip.MustParsePrefix("fd00::1/64")))
+	must(b.t, b.client.AddAddr("eth0", netip.MustParsePrefix("10.0.0.2/24"), netip.MustParsePrefix("fd00::2/64")))
 }
+
+// hostPrefix is one address as a prefix.
+func hostPrefix(ip netip.Addr) netip.Prefix { return netip.PrefixFrom(ip, ip.BitLen()) }
 
 // fast are options that do not make tests wait.
 var fast = Options{Interval: 50 * time.Millisecond}

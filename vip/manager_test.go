@@ -111,11 +111,8 @@ func TestPutsBackWhatOthersRemove(t *testing.T) {
 	b := newBed(t)
 	m := b.open()
 	must(t, m.Set(vips, "eth0", nil))
-	link, err := b.director.Netlink().LinkByName("eth0")
-	must(t, err)
 	for _, ip := range vips {
-		host := &net.IPNet{IP: ip.AsSlice(), Mask: net.CIDRMask(ip.BitLen(), ip.BitLen())}
-		must(t, b.director.Netlink().AddrDel(link, &netlink.Addr{IPNet: host}))
+		must(t, b.director.DeleteAddr("eth0", hostPrefix(ip)))
 	}
 	b.eventuallyOn("eth0", held...)
 }
@@ -146,11 +143,7 @@ func TestAnnouncesAgain(t *testing.T) {
 			for _, ip := range vips {
 				b.believe(ip, elsewhere)
 			}
-			hw, err := net.ParseMAC("02:00:00:00:00:01")
-			must(b.t, err)
-			link, err := b.director.Netlink().LinkByName("eth0")
-			must(b.t, err)
-			must(b.t, b.director.Netlink().LinkSetHardwareAddr(link, hw))
+			must(b.t, b.director.SetMAC("eth0", "02:00:00:00:00:01"))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -33,10 +33,10 @@ func TestConvergenceModel(t *testing.T) {
 				switch {
 				case h.others[a]:
 					delete(h.others, a)
-					b.deleteAddr(a.iface, a.ip)
+					must(t, b.director.DeleteAddr(a.iface, hostPrefix(a.ip)))
 				case !h.ours(a):
 					h.others[a] = true
-					must(t, b.director.AddAddr(a.iface, netip.PrefixFrom(a.ip, a.ip.BitLen())))
+					must(t, b.director.AddAddr(a.iface, hostPrefix(a.ip)))
 				}
 				m.again() // at once; tests of its own show that the events lead here
 			},
@@ -77,7 +77,7 @@ func (h *model) check() {
 	}
 	want := map[string][]string{"lo": nil, "eth0": slices.Clone(own)}
 	for a := range all {
-		want[a.iface] = append(want[a.iface], netip.PrefixFrom(a.ip, a.ip.BitLen()).String())
+		want[a.iface] = append(want[a.iface], hostPrefix(a.ip).String())
 	}
 	for iface, w := range want {
 		slices.Sort(w)
@@ -87,7 +87,7 @@ func (h *model) check() {
 
 func (h *model) removeOthers() {
 	for a := range h.others {
-		h.deleteAddr(a.iface, a.ip)
+		must(h.t, h.director.DeleteAddr(a.iface, hostPrefix(a.ip)))
 	}
 }
 

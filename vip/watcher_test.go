@@ -3,7 +3,6 @@ package vip
 import (
 	"bytes"
 	"log/slog"
-	"net"
 	"net/netip"
 	"strings"
 	"sync"
@@ -75,15 +74,15 @@ func TestWatcherFollowsOthers(t *testing.T) {
 	}
 	for range 3 {
 		for _, ip := range vips {
-			must(t, b.director.AddAddr("eth0", netip.PrefixFrom(ip, ip.BitLen())))
+			must(t, b.director.AddAddr("eth0", hostPrefix(ip)))
 			waitStatus(t, w, ip, Status{Address: ip, Interface: "eth0"})
 		}
-		must(t, b.director.AddAddr("lo", netip.PrefixFrom(vip4, 32)))
-		b.deleteAddr("eth0", vip4)
+		must(t, b.director.AddAddr("lo", hostPrefix(vip4)))
+		must(t, b.director.DeleteAddr("eth0", hostPrefix(vip4)))
 		waitStatus(t, w, vip4, Status{Address: vip4, Interface: "lo"})
-		b.deleteAddr("lo", vip4)
+		must(t, b.director.DeleteAddr("lo", hostPrefix(vip4)))
 		waitStatus(t, w, vip4, Status{Address: vip4})
-		b.deleteAddr("eth0", vip6)
+		must(t, b.director.DeleteAddr("eth0", hostPrefix(vip6)))
 		waitStatus(t, w, vip6, Status{Address: vip6})
 	}
 	if got, want := w.Lookup(vip6).String(), "virtual address 2001:db8::10 is not on this host: "+
@@ -92,25 +91,18 @@ func TestWatcherFollowsOthers(t *testing.T) {
 	}
 }
 
-func (b *bed) deleteAddr(name string, ip netip.Addr) {
-	b.t.Helper()
-	link, err := b.director.Netlink().LinkByName(name)
-	must(b.t, err)
-	host := &net.IPNet{IP: ip.AsSlice(), Mask: net.CIDRMask(ip.BitLen(), ip.BitLen())}
-	must(b.t, b.director.Netlink().AddrDel(link, &netlink.Addr{IPNet: host}))
-}
-
 func TestWatcherSeesDuplicates(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
-	must(t, b.client.AddAddr("eth0", netip.PrefixFrom(vip6, 128)))
+	must(t, b.client.AddAddr("eth0", hostPrefix(vip6)))
 	must(t, b.director.Sysctl("net.ipv6.conf.eth0.accept_dad", "1"))
 	w := b.watch(nil)
 	must(t, w.Want(vips))
 	link, err := b.director.Netlink().LinkByName("eth0")
 	must(t, err)
-	host := &net.IPNet{IP: vip6.AsSlice(), Mask: net.CIDRMask(128, 128)}
-	must(t, b.director.Netlink().AddrAdd(link, &netlink.Addr{IPNet: host})) // with duplicate address detection
+	addr, err := netlink.ParseAddr(hostPrefix(vip6).String())
+	must(t, err)
+	must(t, b.director.Netlink().AddrAdd(link, addr)) // with duplicate address detection
 	waitStatus(t, w, vip6, Status{Address: vip6, Interface: "eth0", Duplicate: true})
 	if s := w.Lookup(vip6); s.Present() || !strings.Contains(s.String(), "another host uses it") {
 		t.Errorf("%q", s)

@@ -60,9 +60,6 @@ func buildTopology(name string) (t *topology, err error) {
 			return t, fmt.Errorf("%s: %w", role, err)
 		}
 		t.namespaces[role] = ns
-		if err := quietIPv6(ns); err != nil {
-			return t, fmt.Errorf("%s: %w", role, err)
-		}
 	}
 	steps := []func() error{t.buildSwitch, t.buildRouter, t.buildDirector}
 	for _, s := range servers {
@@ -77,15 +74,6 @@ func buildTopology(name string) (t *topology, err error) {
 		}
 	}
 	return t, nil
-}
-
-// quietIPv6 lets no namespace wait for duplicate address detection or routers.
-func quietIPv6(ns *testnet.Namespace) error {
-	return settings(ns, []setting{
-		{"net.ipv6.conf.default.accept_dad", "0"},
-		{"net.ipv6.conf.default.accept_ra", "0"},
-		{"net.ipv6.conf.default.router_solicitations", "0"},
-	})
 }
 
 type setting struct{ key, value string }
@@ -115,16 +103,7 @@ func (t *topology) plug(role string, queues int, at leg) error {
 	if err := t.ns(switchName).Plug(role, bridge); err != nil {
 		return err
 	}
-	return addresses(t.ns(role), uplink, at.prefixes()...)
-}
-
-func addresses(ns *testnet.Namespace, name string, prefixes ...netip.Prefix) error {
-	for _, p := range prefixes {
-		if err := ns.AddAddr(name, p); err != nil {
-			return err
-		}
-	}
-	return nil
+	return t.ns(role).AddAddr(uplink, at.prefixes()...)
 }
 
 // defaultRoutes sends what is not on the wire to a leg's router.
@@ -165,7 +144,7 @@ func (t *topology) buildDirector() error {
 	}
 	return errors.Join(
 		t.ns(switchName).WireFrames(directorName),
-		addresses(director, uplink, hostPrefix(vip4), hostPrefix(vip6)),
+		director.AddAddr(uplink, hostPrefix(vip4), hostPrefix(vip6)),
 		defaultRoutes(director, routerLeg),
 	)
 }
@@ -184,7 +163,7 @@ func (t *topology) buildServer(s server) error {
 			{"net.ipv4.conf.all.arp_ignore", "1"},
 			{"net.ipv4.conf.all.arp_announce", "2"},
 		}),
-		addresses(real, "lo", hostPrefix(vip4), hostPrefix(vip6)),
+		real.AddAddr("lo", hostPrefix(vip4), hostPrefix(vip6)),
 		defaultRoutes(real, routerLeg),
 	)
 }
@@ -197,7 +176,7 @@ func (t *topology) buildClients(n network) error {
 	}
 	for _, number := range n.hosts {
 		at := leg{n.wire.prefix4, n.wire.prefix6, number}
-		if err := addresses(clients, uplink, at.prefixes()...); err != nil {
+		if err := clients.AddAddr(uplink, at.prefixes()...); err != nil {
 			return err
 		}
 	}
@@ -213,7 +192,7 @@ func (t *topology) wire(role string, router leg) error {
 	if err != nil {
 		return err
 	}
-	return addresses(t.ns(routerName), role, router.prefixes()...)
+	return t.ns(routerName).AddAddr(role, router.prefixes()...)
 }
 
 // buildNewcomers makes the namespace that owns every address of two large prefixes.
@@ -225,7 +204,7 @@ func (t *topology) buildNewcomers() error {
 	self := newcomersWire
 	self.number = 2
 	return errors.Join(
-		addresses(clients, uplink, self.prefixes()...),
+		clients.AddAddr(uplink, self.prefixes()...),
 		defaultRoutes(clients, newcomersWire),
 		clients.AddLocalRoute(newcomers4),
 		clients.AddLocalRoute(newcomers6),

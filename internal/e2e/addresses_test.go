@@ -105,17 +105,13 @@ func TestAddressesAreFollowed(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, 1)
 	b.start(b.config(loadPolicy(0)))
-	l, err := b.inside.Netlink().LinkByName("eth0")
-	must(t, err)
 	for range 3 {
-		for _, a := range []string{vip + "/32", vip6 + "/128"} {
-			addr, err := netlink.ParseAddr(a)
-			must(t, err)
-			b.present(addr.IP.String(), false)
-			must(t, b.inside.AddAddr("eth0", netip.MustParsePrefix(a)))
-			b.present(addr.IP.String(), true)
-			must(t, b.inside.Netlink().AddrDel(l, addr))
-			b.present(addr.IP.String(), false)
+		for _, a := range []netip.Prefix{netip.MustParsePrefix(vip + "/32"), netip.MustParsePrefix(vip6 + "/128")} {
+			b.present(a.Addr().String(), false)
+			must(t, b.inside.AddAddr("eth0", a))
+			b.present(a.Addr().String(), true)
+			must(t, b.inside.DeleteAddr("eth0", a))
+			b.present(a.Addr().String(), false)
 		}
 	}
 	must(t, b.inside.AddAddr("eth0", netip.MustParsePrefix(vip+"/32")))

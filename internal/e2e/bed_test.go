@@ -47,7 +47,7 @@ const (
 func newBed(t testing.TB, queues ...int) *bed {
 	t.Helper()
 	b := &bed{
-		inside: namespace(t), outside: namespace(t), queues: queues,
+		inside: testnet.Fresh(t), outside: testnet.Fresh(t), queues: queues,
 		tables: "{connections: 65536, connections6: 4096, templates: 16384, templates6: 4096, servers: 256}",
 	}
 	var names []string
@@ -64,14 +64,6 @@ func newBed(t testing.TB, queues ...int) *bed {
 		}
 	})
 	return b
-}
-
-func namespace(t testing.TB) *testnet.Namespace {
-	t.Helper()
-	ns, err := testnet.New()
-	must(t, err)
-	t.Cleanup(func() { ns.Close() })
-	return ns
 }
 
 // plug makes wire i anew.

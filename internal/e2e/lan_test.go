@@ -34,10 +34,10 @@ const (
 
 func newLAN(t *testing.T, servers ...byte) *lan {
 	t.Helper()
-	sw := namespace(t)
+	sw := testnet.Fresh(t)
 	must(t, sw.AddBridge("br0"))
 	join := func(last int, prefix int) *testnet.Namespace {
-		ns := namespace(t)
+		ns := testnet.Fresh(t)
 		port := fmt.Sprintf("port%d", last)
 		must(t, testnet.Pair(testnet.Veth{Namespace: ns, Name: "eth0"}, testnet.Veth{Namespace: sw, Name: port}))
 		must(t, sw.Plug(port, "br0"))

@@ -11,11 +11,11 @@ import (
 
 // Three hosts on a switch; the third owns a whole prefix by one route.
 func TestBridgeJoinsHosts(t *testing.T) {
-	sw := fresh(t)
+	sw := Fresh(t)
 	must(t, sw.AddBridge("br0"))
 	hosts := make([]*Namespace, 3)
 	for i := range hosts {
-		hosts[i] = fresh(t)
+		hosts[i] = Fresh(t)
 		port := string(rune('a' + i))
 		must(t, Pair(Veth{Namespace: sw, Name: port}, Veth{Namespace: hosts[i], Name: "eth0"}))
 		must(t, sw.Plug(port, "br0"))

@@ -14,19 +14,11 @@ import (
 // two makes two namespaces joined by a veth pair, left 10.9.0.1 and right 10.9.0.2.
 func two(t *testing.T) (left, right *Namespace) {
 	t.Helper()
-	left, right = fresh(t), fresh(t)
+	left, right = Fresh(t), Fresh(t)
 	must(t, Pair(Veth{Namespace: left, Name: "left"}, Veth{Namespace: right, Name: "right"}))
 	must(t, left.AddAddr("left", netip.MustParsePrefix("10.9.0.1/24")))
 	must(t, right.AddAddr("right", netip.MustParsePrefix("10.9.0.2/24")))
 	return left, right
-}
-
-func fresh(t *testing.T) *Namespace {
-	t.Helper()
-	ns, err := New()
-	must(t, err)
-	t.Cleanup(func() { ns.Close() })
-	return ns
 }
 
 func must(t *testing.T, err error) {

@@ -2,11 +2,28 @@ package testnet
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
+
+// AddRoute adds a route to dst by a gateway; an invalid dst is the default route.
+func (ns *Namespace) AddRoute(dst netip.Prefix, via netip.Addr) error {
+	route := netlink.Route{Gw: via.AsSlice()}
+	if dst.IsValid() {
+		_, ipnet, err := parsePrefix(dst)
+		if err != nil {
+			return err
+		}
+		route.Dst = ipnet
+	}
+	if err := ns.link.RouteAdd(&route); err != nil {
+		return fmt.Errorf("route %s via %s: %w", dst, via, err)
+	}
+	return nil
+}
 
 // AddLinkRoute says that dst is reached on an interface directly: the kernel
 // asks for its hardware address there.
@@ -48,4 +65,12 @@ func (ns *Namespace) ReplaceRoute(dst netip.Prefix, via netip.Addr) error {
 		return fmt.Errorf("route %s via %s: %w", dst, via, err)
 	}
 	return nil
+}
+
+func parsePrefix(p netip.Prefix) (net.IP, *net.IPNet, error) {
+	ip, ipnet, err := net.ParseCIDR(p.String())
+	if err != nil {
+		return nil, nil, fmt.Errorf("prefix %s: %w", p, err)
+	}
+	return ip, ipnet, nil
 }

@@ -9,7 +9,6 @@ package testnet
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"runtime"
 
 	"github.com/vishvananda/netlink"
@@ -24,7 +23,9 @@ type Namespace struct {
 	link   *netlink.Handle
 }
 
-// New makes a namespace with its loopback up. Close it.
+// New makes a namespace with its loopback up. Nothing in it waits for duplicate
+// address detection or asks for routers, so that IPv6 addresses serve at once and
+// nobody speaks unasked. Close it.
 func New() (*Namespace, error) {
 	return create("", netns.New)
 }
@@ -49,9 +50,21 @@ func create(name string, enter func() (netns.NsHandle, error)) (ns *Namespace, e
 			return fmt.Errorf("netlink socket: %w", err)
 		}
 		ns = &Namespace{name: name, handle: handle, link: link}
-		return ns.Up("lo")
+		return errors.Join(ns.Up("lo"), ns.quiet())
 	})
+	if err != nil && ns != nil {
+		return nil, errors.Join(err, ns.Close())
+	}
 	return ns, err
+}
+
+// quiet sets what interfaces of the namespace begin with.
+func (ns *Namespace) quiet() error {
+	var errs []error
+	for _, name := range []string{"accept_dad", "accept_ra", "router_solicitations"} {
+		errs = append(errs, ns.Sysctl("net/ipv6/conf/default/"+name, "0"))
+	}
+	return errors.Join(errs...)
 }
 
 // onOwnThread runs f on a thread that ends with it, so that what f does to the
@@ -90,86 +103,4 @@ func (ns *Namespace) Close() error {
 		err = errors.Join(err, netns.DeleteNamed(ns.name))
 	}
 	return err
-}
-
-// Veth is one end of a pair to be.
-type Veth struct {
-	Namespace *Namespace
-	Name      string
-	Queues    int // receive and transmit queues each; 0 is 1
-	MTU       int // 0 is 1500
-}
-
-// Pair makes a veth pair with one end in each namespace, both up. Checksum
-// and segmentation offloads are as the kernel makes them: see Offload.
-func Pair(a, b Veth) error {
-	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.MTU = a.Name, max(a.MTU, 0)
-	attrs.NumRxQueues, attrs.NumTxQueues = max(a.Queues, 1), max(a.Queues, 1)
-	veth := netlink.NewVeth(attrs)
-	veth.PeerName = b.Name
-	veth.PeerNamespace = netlink.NsFd(b.Namespace.Fd())
-	veth.PeerNumRxQueues, veth.PeerNumTxQueues = uint32(max(b.Queues, 1)), uint32(max(b.Queues, 1))
-	if b.MTU > 0 {
-		veth.PeerMTU = uint32(b.MTU)
-	}
-	if err := a.Namespace.link.LinkAdd(veth); err != nil {
-		return fmt.Errorf("veth pair %s, %s: %w", a.Name, b.Name, err)
-	}
-	return errors.Join(a.Namespace.Up(a.Name), b.Namespace.Up(b.Name))
-}
-
-// Up sets an interface up.
-func (ns *Namespace) Up(name string) error {
-	return ns.withLink(name, ns.link.LinkSetUp)
-}
-
-// Down sets an interface down.
-func (ns *Namespace) Down(name string) error {
-	return ns.withLink(name, ns.link.LinkSetDown)
-}
-
-// Delete removes an interface.
-func (ns *Namespace) Delete(name string) error {
-	return ns.withLink(name, ns.link.LinkDel)
-}
-
-func (ns *Namespace) withLink(name string, f func(netlink.Link) error) error {
-	link, err := ns.link.LinkByName(name)
-	if err != nil {
-		return fmt.Errorf("interface %s: %w", name, err)
-	}
-	if err := f(link); err != nil {
-		return fmt.Errorf("interface %s: %w", name, err)
-	}
-	return nil
-}
-
-// AddAddr gives an interface an address. IPv6 addresses are usable at once (no
-// duplicate address detection).
-func (ns *Namespace) AddAddr(name string, prefix netip.Prefix) error {
-	addr, err := netlink.ParseAddr(prefix.String())
-	if err != nil {
-		return fmt.Errorf("address %s: %w", prefix, err)
-	}
-	if prefix.Addr().Is6() {
-		addr.Flags = unix.IFA_F_NODAD
-	}
-	return ns.withLink(name, func(l netlink.Link) error { return ns.link.AddrAdd(l, addr) })
-}
-
-// AddRoute adds a route to dst by a gateway; an invalid dst is the default route.
-func (ns *Namespace) AddRoute(dst netip.Prefix, via netip.Addr) error {
-	route := netlink.Route{Gw: via.AsSlice()}
-	if dst.IsValid() {
-		_, ipnet, err := parsePrefix(dst)
-		if err != nil {
-			return err
-		}
-		route.Dst = ipnet
-	}
-	if err := ns.link.RouteAdd(&route); err != nil {
-		return fmt.Errorf("route %s via %s: %w", dst, via, err)
-	}
-	return nil
 }
