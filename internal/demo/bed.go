@@ -112,10 +112,10 @@ func each(ctx context.Context, clients []*client, f func(ctx context.Context, c 
 func (b *bed) Close() error {
 	var errs []error
 	if b.director != nil && b.director.process != nil {
-		errs = append(errs, b.director.process.stop(stopTimeout))
+		errs = append(errs, b.director.process.Stop(stopTimeout))
 	}
 	for _, h := range b.hosts {
-		if err := h.stop(stopTimeout); err != nil && h.running() {
+		if err := h.Stop(stopTimeout); err != nil && h.Running() {
 			errs = append(errs, err)
 		}
 	}

@@ -39,7 +39,7 @@ func afterKill(ctx context.Context, b *bed) (saw string, err error) {
 		default:
 		}
 	}
-	b.director.process.kill()
+	b.director.process.Kill()
 	o.began = time.Now()
 
 	asking := b.clients[:6]
@@ -129,7 +129,7 @@ func keptServers(ctx context.Context, b *bed) (saw string, err error) {
 // the virtual addresses for itself: it answers, and refuses what was a service.
 func cleanStop(ctx context.Context, b *bed) (saw string, err error) {
 	began := time.Now()
-	if err := b.director.process.stop(stopTimeout); err != nil {
+	if err := b.director.process.Stop(stopTimeout); err != nil {
 		return "", fmt.Errorf("SIGTERM: %w%s", err, logTail(b.paths.dir(), directorLog))
 	}
 	took := time.Since(began)

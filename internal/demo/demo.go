@@ -289,7 +289,7 @@ func (d *demo) leave(ready bool) error {
 	}
 	p := d.bed.paths
 	fmt.Fprintf(d.human, keptText, d.options.Name, len(roles()), vip4, p.dir(), certificateFile,
-		d.options.Executable, p.socket(), p.config(), logFile(p.dir(), directorLog), d.bed.director.process.cmd.Process.Pid)
+		d.options.Executable, p.socket(), p.config(), logFile(p.dir(), directorLog), d.bed.director.process.ID())
 	return nil
 }
 

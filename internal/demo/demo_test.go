@@ -104,8 +104,7 @@ func TestKeptDemo(t *testing.T) {
 	if removed, err := clean(testName()); !removed || err != nil {
 		t.Errorf("removed %t, %v", removed, err)
 	}
-	<-b.director.process.exited
-	if err := b.director.process.err; err != nil {
+	if err := b.director.process.Wait(); err != nil {
 		t.Errorf("the director: %v", err)
 	}
 	if _, err := os.Stat(b.paths.pin()); err == nil {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/xlvs/xlvs/control"
+	"github.com/xlvs/xlvs/internal/testnet"
 )
 
 // How long the director may take.
@@ -27,7 +28,7 @@ type director struct {
 	executable string
 	control    *control.Client
 
-	process *process
+	process *testnet.Process
 	config  configuration
 }
 
@@ -48,7 +49,7 @@ func (d *director) start(ctx context.Context, c configuration) error {
 	defer log.Close()
 	cmd := exec.Command(d.executable, "run", "-c", d.paths.config())
 	cmd.Stdout, cmd.Stderr = log, log
-	if d.process, err = startProcess(d.topology.ns(directorName), cmd); err != nil {
+	if d.process, err = d.topology.start(directorName, cmd); err != nil {
 		return err
 	}
 	d.config = c
@@ -64,7 +65,7 @@ func (d *director) reload(ctx context.Context, c configuration) error {
 	if err := c.write(d.paths.config(), d.paths); err != nil {
 		return err
 	}
-	if err := d.process.signal(syscall.SIGHUP); err != nil {
+	if err := d.process.Signal(syscall.SIGHUP); err != nil {
 		return fmt.Errorf("reload: %w", err)
 	}
 	d.config = c
@@ -76,15 +77,15 @@ func (d *director) reload(ctx context.Context, c configuration) error {
 func (d *director) reached(ctx context.Context, c configuration) error {
 	var last error
 	reached := await(ctx, readyTimeout, func() bool {
-		if !d.process.running() {
+		if !d.process.Running() {
 			return true
 		}
 		last = d.differs(ctx, c)
 		return last == nil
 	})
 	switch {
-	case !d.process.running():
-		return fmt.Errorf("the director has ended: %w%s", d.process.err, logTail(d.paths.dir(), directorLog))
+	case !d.process.Running():
+		return fmt.Errorf("the director has ended: %w%s", d.process.Wait(), logTail(d.paths.dir(), directorLog))
 	case !reached:
 		return fmt.Errorf("the director is not ready: %w%s", errors.Join(ctx.Err(), last), logTail(d.paths.dir(), directorLog))
 	}

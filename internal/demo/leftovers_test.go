@@ -23,7 +23,7 @@ func TestCleanRemovesEverything(t *testing.T) {
 		t.Errorf("removed %t, %v", removed, err)
 	}
 	for _, h := range b.hosts {
-		<-h.exited
+		<-h.Ended()
 	}
 	for _, path := range []string{namespace, b.paths.dir()} {
 		if _, err := os.Stat(path); err == nil {

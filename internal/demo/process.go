@@ -11,69 +11,20 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/xlvs/xlvs/internal/testnet"
 )
 
-// process is a child in a namespace. It has a session of its own, so that no
-// signal of the terminal ends it before the demo has looked after it.
-type process struct {
-	cmd    *exec.Cmd
-	exited chan struct{} // closed once the process is gone; err is set before
-	err    error
-}
-
-// startProcess starts a program inside a namespace. The child inherits the
-// namespace from the thread that forks.
-func startProcess(ns *testnet.Namespace, cmd *exec.Cmd) (*process, error) {
+// start starts a program inside a role's namespace. It has a session of its own, so
+// that no signal of the terminal ends it before the demo has looked after it.
+func (t *topology) start(role string, cmd *exec.Cmd) (*testnet.Process, error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := ns.Do(cmd.Start); err != nil {
-		return nil, fmt.Errorf("start %s: %w", strings.Join(cmd.Args, " "), err)
-	}
-	p := &process{cmd: cmd, exited: make(chan struct{})}
-	go func() {
-		p.err = cmd.Wait()
-		close(p.exited)
-	}()
-	return p, nil
-}
-
-func (p *process) signal(s os.Signal) error { return p.cmd.Process.Signal(s) }
-
-// running says whether the process has not ended yet.
-func (p *process) running() bool {
-	select {
-	case <-p.exited:
-		return false
-	default:
-		return true
-	}
-}
-
-// kill ends the process at once.
-func (p *process) kill() {
-	p.signal(os.Kill) // an error is that it has ended already
-	<-p.exited
-}
-
-// stop asks the process to end, and ends it after patience.
-func (p *process) stop(patience time.Duration) error {
-	if err := p.signal(syscall.SIGTERM); err != nil {
-		return nil // it has ended already
-	}
-	select {
-	case <-p.exited:
-		return p.err
-	case <-time.After(patience):
-		p.kill()
-		return fmt.Errorf("%s did not stop within %v of SIGTERM", p.cmd.Path, patience)
-	}
+	return t.ns(role).Start(cmd)
 }
 
 // hostProcess is a process that runs [Serve].
 type hostProcess struct {
-	*process
+	*testnet.Process
 	in io.WriteCloser
 }
 
@@ -95,7 +46,7 @@ func startHost(ctx context.Context, t *topology, role, executable, dir string) (
 	}
 	defer log.Close()
 	cmd.Stdout, cmd.Stderr = ready, log
-	p, err := startProcess(t.ns(role), cmd)
+	p, err := t.start(role, cmd)
 	ready.Close()
 	if err != nil {
 		return nil, err
@@ -104,9 +55,9 @@ func startHost(ctx context.Context, t *topology, role, executable, dir string) (
 	defer stop()
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if line == lineReady+"\n" {
-		return &hostProcess{process: p, in: in}, nil
+		return &hostProcess{Process: p, in: in}, nil
 	}
-	p.kill()
+	p.Kill()
 	return nil, fmt.Errorf("%s is not ready: %w%s", role, errors.Join(ctx.Err(), err), logTail(dir, role))
 }
 

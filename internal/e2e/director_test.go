@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -34,11 +33,9 @@ type director struct {
 	env       []string // more of it
 	control   *control.Client
 
-	process *exec.Cmd
+	process *testnet.Process
 	stdin   io.Closer
 	log     *logbook
-	ended   chan struct{} // closed when the process has ended and err is set
-	err     error
 }
 
 var pins struct {
@@ -94,15 +91,10 @@ func (d *director) launch(options ...string) {
 	cmd.Env = append(cmd.Env, d.env...)
 	stdin, err := cmd.StdinPipe()
 	must(d.t, err)
-	stderr, err := cmd.StderrPipe()
+	d.stdin, d.log = stdin, &logbook{}
+	cmd.Stderr = d.log
+	d.process, err = d.namespace.Start(cmd)
 	must(d.t, err)
-	must(d.t, d.namespace.Do(cmd.Start)) // the child inherits the thread's namespace
-	d.process, d.stdin, d.log, d.ended = cmd, stdin, &logbook{}, make(chan struct{})
-	go func() {
-		d.log.read(stderr)
-		d.err = cmd.Wait()
-		close(d.ended)
-	}()
 }
 
 // start starts the director with a configuration and waits until it is ready
@@ -111,10 +103,10 @@ func (d *director) start(text string, options ...string) {
 	d.t.Helper()
 	d.write(text)
 	d.launch(options...)
-	d.t.Logf("director %d", d.process.Process.Pid)
+	d.t.Logf("director %d", d.process.ID())
 	eventually(d.t, "the director is ready", func() error {
 		if !d.running() {
-			d.t.Fatalf("the director ended: %v\n%s", d.err, d.log)
+			d.t.Fatalf("the director ended: %v\n%s", d.process.Wait(), d.log)
 		}
 		return d.log.has("msg=ready")
 	})
@@ -135,56 +127,47 @@ func (d *director) refused(text string, options ...string) string {
 	d.t.Helper()
 	d.write(text)
 	d.launch(options...)
-	d.waitEnd()
+	err := d.waitEnd()
 	var exit *exec.ExitError
-	if !errors.As(d.err, &exit) || exit.ExitCode() != 1 {
-		d.t.Fatalf("the director ended with %v, not with exit status 1:\n%s", d.err, d.log)
+	if !errors.As(err, &exit) || exit.ExitCode() != 1 {
+		d.t.Fatalf("the director ended with %v, not with exit status 1:\n%s", err, d.log)
 	}
 	return d.log.last()
 }
 
-func (d *director) running() bool {
-	if d.process == nil {
-		return false
-	}
-	select {
-	case <-d.ended:
-		return false
-	default:
-		return true
-	}
-}
+func (d *director) running() bool { return d.process != nil && d.process.Running() }
 
-func (d *director) waitEnd() {
+// waitEnd waits until the process has ended, and returns how.
+func (d *director) waitEnd() error {
 	d.t.Helper()
 	select {
-	case <-d.ended:
+	case <-d.process.Ended():
 	case <-time.After(patience):
-		d.process.Process.Signal(syscall.SIGQUIT)
-		<-d.ended
+		d.process.Signal(syscall.SIGQUIT) // it prints where its goroutines are
+		d.process.Wait()
 		d.t.Fatalf("the director did not end:\n%s", d.log)
 	}
 	d.stdin.Close()
 	if d.log.count("DATA RACE") > 0 {
 		d.t.Errorf("the director has a data race:\n%s", d.log)
 	}
+	return d.process.Wait()
 }
 
 // stop stops the director cleanly.
 func (d *director) stop() {
 	d.t.Helper()
-	must(d.t, d.process.Process.Signal(syscall.SIGTERM))
-	d.waitEnd()
-	if d.err != nil {
-		d.t.Fatalf("the director stopped with %v:\n%s", d.err, d.log)
+	must(d.t, d.process.Signal(syscall.SIGTERM))
+	if err := d.waitEnd(); err != nil {
+		d.t.Fatalf("the director stopped with %v:\n%s", err, d.log)
 	}
 }
 
 // kill kills the director at once.
 func (d *director) kill() {
 	d.t.Helper()
-	d.process.Process.Kill()
-	d.waitEnd()
+	d.process.Kill()
+	d.waitEnd() // how it ended is known
 }
 
 // reload has the running director read another configuration and waits until
@@ -194,7 +177,7 @@ func (d *director) reload(text string) (taken bool) {
 	const takenLine, refusedLine = "msg=reloaded", "reload refused"
 	took, refused := d.log.count(takenLine), d.log.count(refusedLine)
 	d.write(text)
-	must(d.t, d.process.Process.Signal(syscall.SIGHUP))
+	must(d.t, d.process.Signal(syscall.SIGHUP))
 	eventually(d.t, "the reload is done", func() error {
 		if d.log.count(takenLine) == took && d.log.count(refusedLine) == refused {
 			return errors.New("no word of it in the log")
@@ -249,7 +232,7 @@ func (d *director) templates() map[string]control.Template {
 // descriptors counts the open files of the process.
 func (d *director) descriptors() int {
 	d.t.Helper()
-	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", d.process.Process.Pid))
+	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", d.process.ID()))
 	must(d.t, err)
 	return len(entries)
 }
@@ -258,14 +241,17 @@ func (d *director) descriptors() int {
 type logbook struct {
 	mu    sync.Mutex
 	lines []string
+	rest  string // of a line that is not whole yet
 }
 
-func (l *logbook) read(r io.Reader) {
-	for s := bufio.NewScanner(r); s.Scan(); {
-		l.mu.Lock()
-		l.lines = append(l.lines, s.Text())
-		l.mu.Unlock()
-	}
+// Write takes what the director writes.
+func (l *logbook) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	lines := strings.Split(l.rest+string(p), "\n")
+	l.rest = lines[len(lines)-1]
+	l.lines = append(l.lines, lines[:len(lines)-1]...)
+	return len(p), nil
 }
 
 // count counts the lines with a text.

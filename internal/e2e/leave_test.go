@@ -213,7 +213,7 @@ func TestSecondInstance(t *testing.T) {
 	b.start(b.config(loadPolicy(0)))
 	flow := flowOf(1, 1000, udpTo(7))
 	server := b.probe(b.wires[0], b.wires[0], flow)
-	pid := fmt.Sprintf("pid %d", b.process.Process.Pid)
+	pid := fmt.Sprintf("pid %d", b.process.ID())
 	for _, test := range []struct {
 		what        string
 		pin, socket bool // shared
