@@ -4,17 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
 )
 
-// Stand is one director on a bed of its own that stays, for who tries settings
-// on it through its control socket. It belongs to one goroutine.
+// Stand is a director on a bed of its own that stays, for who tries settings on
+// it: through its control socket, or with another start. It belongs to one goroutine.
 type Stand struct {
 	bed     *bed
 	running *running
-	socket  string
+	dir     string
+	options Options
 }
 
 // Throughput is what a director did with more frames than it can carry.
@@ -24,8 +26,8 @@ type Throughput struct {
 	CPU            time.Duration // of the director's process, a frame received
 }
 
-// NewStand makes a bed and starts the director on it. Of the options those about
-// traffic, CPUs and the director count, and the first number of queues.
+// NewStand makes a bed, starts the director on it and warms it up. Of the options
+// those about traffic, CPUs and the director count, and the first number of queues.
 func NewStand(ctx context.Context, o Options) (*Stand, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -40,30 +42,56 @@ func NewStand(ctx context.Context, o Options) (*Stand, error) {
 		return nil, errors.Join(err, b.close())
 	}
 	s := &Stand{
-		bed: b, socket: filepath.Join(dir, "xlvs.sock"),
+		bed: b, dir: dir, options: o,
 		running: &running{mode: "copy", undo: []func() error{b.close, func() error { return os.RemoveAll(dir) }}},
 	}
-	if err := s.start(ctx, dir, &o); err != nil {
+	if err := s.start(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
-func (s *Stand) start(ctx context.Context, dir string, o *Options) (err error) {
-	file := filepath.Join(dir, "director.yaml")
-	if err := writeConfiguration(file, dir, s.bed, o); err != nil {
+// start starts the director, waits until it forwards, and sends for a moment:
+// every flow becomes known.
+func (s *Stand) start(ctx context.Context) (err error) {
+	file := filepath.Join(s.dir, "director.yaml")
+	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	cmd := o.xlvs("run", "-c", file, "--ephemeral")
-	cmd.Env = append(os.Environ(), o.Director.Env...)
-	if s.running.child, err = s.bed.far.start(cmd, nil); err != nil {
+	if err := writeConfiguration(file, s.dir, s.bed, &s.options); err != nil {
 		return err
 	}
-	return s.bed.await(ctx, s.running)
+	cmd := s.options.xlvs("run", "-c", file, "--ephemeral")
+	cmd.Env = append(os.Environ(), s.options.Director.Env...)
+	child, err := s.bed.far.start(cmd, nil)
+	if err != nil {
+		return err
+	}
+	s.running.child = child
+	if err := s.bed.await(ctx, s.running); err != nil {
+		return err
+	}
+	_, err = s.bed.ends.trial(ctx, load{duration: warmUp})
+	return err
+}
+
+// Restart stops the director and starts it with other rings and workers, as in
+// [Director]. It knows no connection then but those of the warm-up. After an error
+// there may be no director; another Restart may have one again.
+func (s *Stand) Restart(ctx context.Context, rings, workers map[string]string) error {
+	if err := s.running.child.stop(); err != nil {
+		return err
+	}
+	s.options.Director.Rings, s.options.Director.Workers = rings, workers
+	return s.start(ctx)
 }
 
 // Socket is the path of the director's control socket.
-func (s *Stand) Socket() string { return s.socket }
+func (s *Stand) Socket() string { return filepath.Join(s.dir, "xlvs.sock") }
+
+// Generators are the CPUs that send to the queues from 0 on. They have no time for
+// anything else while they do.
+func (s *Stand) Generators() []int { return s.options.generatorCPUs(s.bed.far.queues) }
 
 // Throughput sends as much as the generators can for a time.
 func (s *Stand) Throughput(ctx context.Context, duration time.Duration) (*Throughput, error) {
