@@ -20,11 +20,7 @@ import (
 func tuneSearchCommand() *cli.Command {
 	var parameters strings.Builder
 	for _, p := range tune.Space() {
-		var values []string
-		for _, v := range p.Values {
-			values = append(values, strings.Join(v, " "))
-		}
-		fmt.Fprintf(&parameters, "  %s: %s\n      %s\n", p.Name, p.Why, strings.Join(values, "; "))
+		fmt.Fprintf(&parameters, "  %s: %s\n      %s\n", p.Name, p.Why, p.Tries())
 	}
 	return &cli.Command{
 		Name:  "search",
@@ -32,7 +28,7 @@ func tuneSearchCommand() *cli.Command {
 		UsageText: `xlvs tune search                                      a generator and a director in namespaces of their own
 xlvs tune search -c xlvs.yaml --write tuned.yaml      write the configuration that won
 xlvs tune search --live --duration 5s --max-loss 0.001   the running director, under the traffic it has
-xlvs tune search --parameters batch,spin --json`,
+xlvs tune search --only batch,rings --json`,
 		Description: "Goes through the parameters one by one. Their values race against the one in force: all are\n" +
 			"measured in every round, and fall out when they are certain not to be worth a change. At the\n" +
 			"end the winner is compared with the start afresh; what is not better for certain (98 %) is not\n" +
@@ -40,7 +36,8 @@ xlvs tune search --parameters batch,spin --json`,
 			"running director takes the settings on trial back by itself.\n" +
 			"In namespaces, better is more frames a second under full load. With --live it is more frames\n" +
 			"for each second of processor time of the whole host, so keep the host quiet otherwise; a value\n" +
-			"that loses more than --max-loss is out at once. Sizes of rings are not tried: they need a restart.\n\n" +
+			"that loses more than --max-loss is out at once. Sizes of rings need a restart, so they are tried\n" +
+			"in namespaces only. What cannot be tried is said, with the reason.\n\n" +
 			"Parameters and values:\n" + parameters.String(),
 		Flags:  tuneSearchFlags(),
 		Before: noArguments,
@@ -54,7 +51,7 @@ func tuneSearchFlags() []cli.Flag {
 		&cli.StringFlag{Name: "write", Usage: "write the outcome to `FILE`: the configuration of -c with the settings that won, or without -c those alone"},
 		&cli.BoolFlag{Name: "force", Usage: "let --write replace a file"},
 		&cli.BoolFlag{Name: "json", Usage: "print the evidence as JSON"},
-		&cli.StringSliceFlag{Name: "parameters", Usage: "search these `NAMES` alone"},
+		&cli.StringSliceFlag{Name: "only", Aliases: []string{"parameters"}, Usage: "search the parameters with these `NAMES` alone"},
 		&cli.DurationFlag{Name: "duration", Usage: "`TIME` of a measurement", Value: 500 * time.Millisecond},
 		&cli.IntFlag{Name: "rounds", Usage: "the most `ROUNDS` of a race", Value: 16},
 		&cli.IntFlag{Name: "confirm", Usage: "`ROUNDS` that compare winner and start", Value: 12},
@@ -72,7 +69,7 @@ func tuneSearchFlags() []cli.Flag {
 
 func tuneSearch(c *cli.Context) error {
 	space := tune.Space()
-	if names := c.StringSlice("parameters"); len(names) > 0 {
+	if names := c.StringSlice("only"); len(names) > 0 {
 		some, err := tune.Only(space, names)
 		if err != nil {
 			return usage{err}
@@ -91,7 +88,7 @@ func tuneSearch(c *cli.Context) error {
 			return usage{fmt.Errorf("--write: %s is there already: another name, or --force", path)}
 		}
 	}
-	evidence, err := searched(c, space)
+	evidence, err := searched(c, space, base)
 	if evidence != nil && len(evidence.Races) > 0 {
 		err = errors.Join(err, printEvidence(c, evidence))
 	}
@@ -119,15 +116,14 @@ func printEvidence(c *cli.Context, e *tune.Evidence) error {
 }
 
 // searched searches where the command line says, and puts back what was there.
-func searched(c *cli.Context, space []tune.Parameter) (*tune.Evidence, error) {
+func searched(c *cli.Context, space []tune.Parameter, base *config.Config) (*tune.Evidence, error) {
+	duration := c.Duration("duration")
 	if c.Bool("live") {
-		client := control.NewClient(c.String("socket"))
-		live, err := tune.NewLive(c.Context, client, c.Duration("duration"))
+		live, err := tune.NewLive(c.Context, control.NewClient(c.String("socket")), duration)
 		if err != nil {
 			return nil, err
 		}
-		evidence, err := searchOn(c, client, live, space,
-			fmt.Sprintf("frames for each second of processor time, live traffic, %v a measurement", c.Duration("duration")))
+		evidence, err := searchOn(c, live, space, fmt.Sprintf("frames for each second of processor time, live traffic, %v a measurement", duration))
 		// Its own time: the context may have ended.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Context), 10*time.Second)
 		defer cancel()
@@ -137,23 +133,33 @@ func searched(c *cli.Context, space []tune.Parameter) (*tune.Evidence, error) {
 	if err := o.Validate(); err != nil {
 		return nil, usage{err}
 	}
-	bench, err := tune.NewBench(c.Context, o, c.Duration("duration"))
+	bench, err := tune.NewBench(c.Context, o, base, duration)
 	if err != nil {
 		return nil, err
 	}
-	evidence, err := searchOn(c, bench.Client(), bench, space, fmt.Sprintf("frames a second of %d bytes, %d flows, queues %d, veth, %v a measurement",
-		o.Size, o.Flows, c.Int("queues"), c.Duration("duration")))
+	evidence, err := searchOn(c, bench, space, fmt.Sprintf("frames a second of %d bytes, %d flows, queues %d, veth, %v a measurement",
+		o.Size, o.Flows, c.Int("queues"), duration))
 	return evidence, errors.Join(err, bench.Close())
 }
 
-func searchOn(c *cli.Context, client *control.Client, object tune.Objective, space []tune.Parameter, load string) (*tune.Evidence, error) {
-	now, err := client.Tuning(c.Context)
+// tunable is a director that a search tries settings on.
+type tunable interface {
+	tune.Objective
+	Client() *control.Client
+	Terms() tune.Terms
+}
+
+func searchOn(c *cli.Context, object tunable, space []tune.Parameter, load string) (*tune.Evidence, error) {
+	facts, err := tune.Gather(c.Context, object.Client())
 	if err != nil {
 		return nil, err
 	}
-	space, start, err := tune.From(space, now)
+	scope, err := tune.NewScope(space, facts, object.Terms())
 	if err != nil {
 		return nil, err
+	}
+	for _, l := range scope.LeftOut {
+		fmt.Fprintf(c.App.ErrWriter, "not tried: %v\n", l)
 	}
 	o := tune.Options{Rounds: c.Int("rounds"), Confirm: c.Int("confirm"), Passes: c.Int("passes"), Gain: c.Float64("gain"), Seed: c.Uint64("seed")}
 	if c.Bool("live") {
@@ -174,6 +180,6 @@ func searchOn(c *cli.Context, client *control.Client, object tune.Objective, spa
 		bar.Describe(p.Step)
 		bar.Set(p.Measurements) //nolint:errcheck // as above
 	}
-	outcome, err := tune.Search(c.Context, object, space, start, o)
-	return &tune.Evidence{When: time.Now(), Where: tune.Machine(), Load: load, Outcome: outcome}, err
+	outcome, err := tune.Search(c.Context, object, scope.Space, scope.Start, o)
+	return &tune.Evidence{When: time.Now(), Where: tune.Machine(), Load: load, LeftOut: scope.LeftOut, Outcome: outcome}, err
 }

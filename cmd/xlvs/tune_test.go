@@ -58,7 +58,8 @@ func TestSearchHelp(t *testing.T) {
 	if code := run(t.Context(), []string{"xlvs", "tune", "search", "--help"}, &out, &errs); code != 0 {
 		t.Fatalf("exit code %d: %s", code, errs.String())
 	}
-	for _, want := range []string{"batch=16; batch=32", "transmit_budget=2048", "busy_poll=off;", "--max-loss", "--live"} {
+	for _, want := range []string{"batch=16; batch=32", "transmit_budget=2048", "busy_poll=off;", "rings: ", "512; 1024; 2048; 4096",
+		"cpus: ", "coalescing: ", "rx_usecs=5", "--only", "--max-loss", "--live"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is missing:\n%s", want, out.String())
 		}

@@ -20,12 +20,15 @@ type Facts struct {
 	Host       Host            `json:"host"`
 	Director   control.Tuning  `json:"director"`
 	Interfaces []nic.Interface `json:"interfaces"` // of the director, those that exist
+	Nodes      map[string]int  `json:"nodes"`      // NUMA, by interface, those that are known
 }
 
 // Host is the machine.
 type Host struct {
 	Kernel     string `json:"kernel"`
-	CPUs       []int  `json:"cpus"` // online
+	CPUs       []int  `json:"cpus"`     // online
+	Allowed    []int  `json:"allowed"`  // of them, those that the director may use
+	Topology   []CPU  `json:"topology"` // of those online
 	Irqbalance bool   `json:"irqbalance"`
 	Version    string `json:"version"` // of the director
 	PID        int    `json:"pid"`
@@ -42,12 +45,15 @@ func Gather(ctx context.Context, client *control.Client) (*Facts, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Facts{Host: readHost("/proc", "/sys"), Director: *tuning}
-	f.Host.Version, f.Host.PID = status.Version, status.PID
+	f := &Facts{Host: readHost("/proc", "/sys"), Director: *tuning, Nodes: map[string]int{}}
+	f.Host.Version, f.Host.PID, f.Host.Allowed = status.Version, status.PID, readAllowed("/proc", status.PID)
 	err = inNamespaceOf(status.PID, func() error {
 		for _, i := range tuning.Interfaces {
 			if facts, err := nic.Read(i.Name); err == nil { // one that is gone is in the director's own words
 				f.Interfaces = append(f.Interfaces, *facts)
+				if node := readNode("/sys", bus(facts)); node >= 0 {
+					f.Nodes[i.Name] = node
+				}
 			}
 		}
 		return nil
@@ -63,6 +69,7 @@ func readHost(proc, sys string) Host {
 	if online, err := os.ReadFile(filepath.Join(sys, "devices/system/cpu/online")); err == nil {
 		h.CPUs = nic.ParseCPUList(strings.TrimSpace(string(online)))
 	}
+	h.Topology = readTopology(sys, h.CPUs)
 	return h
 }
 
@@ -102,6 +109,14 @@ func (f *Facts) host(name string) *nic.Interface {
 		}
 	}
 	return nil
+}
+
+// bus is where an interface's device is: a PCI address, for one.
+func bus(i *nic.Interface) string {
+	if i.Driver == nil {
+		return ""
+	}
+	return i.Driver.Bus
 }
 
 // value is what a setting points to, or its zero value.

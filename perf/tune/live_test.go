@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -224,37 +225,42 @@ func newBench(t *testing.T, duration time.Duration) *Bench {
 	}
 	b, err := NewBench(t.Context(), wire.Options{
 		Opponents: []string{"xlvs"}, Self: []string{exe}, Director: wire.Director{Env: []string{directorEnv + "=1"}}, Flows: 1000,
-	}, duration)
+	}, nil, duration)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return b
 }
 
-// The bench measures a director of its own, under settings that change, and leaves
-// nothing behind.
+// The bench measures a director of its own, with rings of one size and another, and
+// leaves nothing behind.
 func TestBench(t *testing.T) {
-	b := newBench(t, 250*time.Millisecond)
+	b := newBench(t, 100*time.Millisecond)
 	closed := false
 	defer func() {
 		if !closed {
 			b.Close()
 		}
 	}()
-	space, err := Only(Space(), []string{"spin"})
+	facts, err := Gather(t.Context(), b.Client())
 	if err != nil {
 		t.Fatal(err)
 	}
-	now, err := b.Client().Tuning(t.Context())
+	space, err := Only(Space(), []string{"rings", "coalescing"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	space, start, err := From(space, now)
+	scope, err := NewScope(space, facts, b.Terms())
 	if err != nil {
 		t.Fatal(err)
 	}
+	if len(scope.LeftOut) != 1 || !strings.Contains(scope.LeftOut[0].String(), `coalescing.far0: driver "veth"`) {
+		t.Errorf("left out %v", scope.LeftOut)
+	}
+	scope.Space[0].Values = [][]string{ringsOf(2048), ringsOf(512)} // each measurement is a restart
+	scope.Start[0] = 0
 	var lines []string
-	o, err := Search(t.Context(), b, space, start, Options{Rounds: 4, Confirm: 4, Passes: 1, Progress: func(p Progress) {
+	o, err := Search(t.Context(), b, scope.Space, scope.Start, Options{Rounds: 4, Confirm: 4, Passes: 1, Progress: func(p Progress) {
 		if p.Finished != "" {
 			lines = append(lines, p.Finished)
 		}
@@ -273,6 +279,58 @@ func TestBench(t *testing.T) {
 	}
 	if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
 		t.Errorf("the director is still there: %v", err)
+	}
+}
+
+// A bench's director is started anew for rings of another size, not for what it
+// would refuse, and goes on after a start that failed; nothing of it stays, also
+// when it is interrupted meanwhile.
+func TestBenchRestarts(t *testing.T) {
+	b := newBench(t, 100*time.Millisecond)
+	closed := false
+	defer func() {
+		if !closed {
+			b.Close()
+		}
+	}()
+	pid := status(t, b.Client()).PID
+	if err := b.Apply(t.Context(), append(ringsOf(512), "transmit_budget=1024")); !errors.As(err, new(Refused)) || status(t, b.Client()).PID != pid {
+		t.Errorf("a budget larger than the ring: %v", err)
+	}
+	if err := b.Apply(t.Context(), append(ringsOf(2048), "batch=32")); err != nil || status(t, b.Client()).PID != pid {
+		t.Errorf("a restart without need: %v", err)
+	}
+	if err := b.Apply(t.Context(), append(ringsOf(512), "batch=48", "spin=off")); err != nil {
+		t.Fatal(err)
+	}
+	now, err := b.Client().Tuning(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := now.Rings; r.RX != 512 || r.Fill != 1024 || r.Frames != 2048 || *now.Settings.Batch != 48 || *now.Settings.Spin {
+		t.Errorf("rings %+v, settings %+v", r, now.Settings)
+	}
+	if s, err := b.Measure(t.Context()); err != nil || s.Score < 1000 {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if err := b.stand.Restart(t.Context(), map[string]string{"rx": "7"}, nil); err == nil || !strings.Contains(err.Error(), "rx") {
+		t.Errorf("a start that fails: %v", err)
+	}
+	b.rings = sizes{} // as Apply has it then
+	if err := b.Apply(t.Context(), ringsOf(1024)); err != nil {
+		t.Fatal(err)
+	}
+	interrupted, interrupt := context.WithCancel(t.Context())
+	interrupt()
+	if err := b.Apply(interrupted, ringsOf(512)); !errors.Is(err, context.Canceled) {
+		t.Errorf("interrupted: %v", err)
+	}
+	closed = true
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Dir(b.stand.Socket())); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("its folder is still there: %v", err)
 	}
 }
 

@@ -179,24 +179,27 @@ func offloadText(on map[string]bool) string {
 	return strings.Join(names, ", ")
 }
 
-func coalescingText(c *nic.Coalescing) string {
-	var words []string
+func coalescingText(c *nic.Coalescing) string { return strings.Join(coalescingWords(c), ", ") }
+
+// coalescingWords are the fields that are set, as ethtool -C takes them.
+func coalescingWords(c *nic.Coalescing) (words []string) {
+	flag := func(name string, v *bool) {
+		if v != nil {
+			words = append(words, name+" "+onOff(*v))
+		}
+	}
 	number := func(name string, v *uint32) {
 		if v != nil {
 			words = append(words, fmt.Sprintf("%s %d", name, *v))
 		}
 	}
-	number("rx-usecs", c.RXMicroseconds)
+	flag("adaptive-rx", c.AdaptiveRX)
+	flag("adaptive-tx", c.AdaptiveTX)
 	number("rx-frames", c.RXFrames)
-	number("tx-usecs", c.TXMicroseconds)
+	number("rx-usecs", c.RXMicroseconds)
 	number("tx-frames", c.TXFrames)
-	for name, v := range map[string]*bool{"adaptive-rx": c.AdaptiveRX, "adaptive-tx": c.AdaptiveTX} {
-		if v != nil {
-			words = append(words, fmt.Sprintf("%s %t", name, *v))
-		}
-	}
-	slices.Sort(words)
-	return strings.Join(words, ", ")
+	number("tx-usecs", c.TXMicroseconds)
+	return words
 }
 
 func napiText(n *nic.NAPI) string {

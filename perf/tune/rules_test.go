@@ -9,8 +9,6 @@ import (
 	"github.com/xlvs/xlvs/internal/nic"
 )
 
-func ptr[T any](v T) *T { return &v }
-
 // good is a director about which there is nothing to say: two queues in zero copy
 // on a card of four CPUs.
 func good() *Facts {

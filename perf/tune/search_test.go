@@ -18,20 +18,20 @@ import (
 // model is a director that is a formula. Its scores are noisy, and drift as those
 // of a machine with other work do.
 type model struct {
-	score     func(*control.Settings) float64
+	score     func(*plan) float64
 	noise     float64
 	stops     float64 // share of the measurements during which the machine stops
 	random    *rand.Rand
 	drift     float64
-	now       *control.Settings
+	now       *plan
 	refuses   string // an argument
-	loss      func(*control.Settings) float64
+	loss      func(*plan) float64
 	failAfter int // measurements; 0 is never
 	cancel    func()
 	measured  map[string]int
 }
 
-func newModel(seed uint64, noise float64, score func(*control.Settings) float64) *model {
+func newModel(seed uint64, noise float64, score func(*plan) float64) *model {
 	return &model{score: score, noise: noise, random: rand.New(rand.NewPCG(seed, 7)), measured: map[string]int{}}
 }
 
@@ -39,7 +39,7 @@ func (m *model) Apply(_ context.Context, arguments []string) error {
 	if m.refuses != "" && slices.Contains(arguments, m.refuses) {
 		return Refused{errors.New("not on this kernel")}
 	}
-	s, err := Parse(arguments)
+	s, err := parsePlan(arguments)
 	m.now = s
 	m.measured[strings.Join(arguments, " ")]++
 	return err
@@ -68,7 +68,7 @@ func (m *model) Measure(context.Context) (Sample, error) {
 
 // hill is best at batch 128, a budget of 2048 with it, no spinning, and the second
 // kind of busy polling; batch and budget depend on each other.
-func hill(s *control.Settings) float64 {
+func hill(s *plan) float64 {
 	score := 1 - 0.05*math.Abs(math.Log2(float64(value(s.Batch))/128))
 	score += 0.03*math.Log2(float64(value(s.TransmitBudget))/512) - 0.02*max(0, math.Log2(float64(value(s.Batch))/64))*max(0, math.Log2(512/float64(value(s.TransmitBudget))))
 	if !value(s.Spin) {
@@ -80,11 +80,20 @@ func hill(s *control.Settings) float64 {
 	return score
 }
 
+// flowing is the parameters that change while frames flow, whatever the machine.
+func flowing() []Parameter {
+	space, err := Only(Space(), []string{"batch", "transmit_budget", "spin", "busy_poll"})
+	if err != nil {
+		panic(err)
+	}
+	return space
+}
+
 var defaultStart = Choice{2, 2, 0, 0} // batch 64, budget 512, adaptive, busy polling off
 
-func trueScore(t *testing.T, score func(*control.Settings) float64, arguments []string) float64 {
+func trueScore(t *testing.T, score func(*plan) float64, arguments []string) float64 {
 	t.Helper()
-	s, err := Parse(arguments)
+	s, err := parsePlan(arguments)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,8 +101,8 @@ func trueScore(t *testing.T, score func(*control.Settings) float64, arguments []
 }
 
 // best is the best of all choices, by trying them.
-func best(t *testing.T, score func(*control.Settings) float64) (top float64) {
-	space := Space()
+func best(t *testing.T, score func(*plan) float64) (top float64) {
+	space := flowing()
 	var visit func(Choice)
 	visit = func(c Choice) {
 		if len(c) == len(space) {
@@ -114,7 +123,7 @@ func TestSearchFindsTheOptimum(t *testing.T) {
 	measurements, exact := 0, 0
 	for seed := range uint64(20) {
 		m := newModel(seed, 0.03, hill)
-		o, err := Search(t.Context(), m, Space(), defaultStart, Options{Seed: seed})
+		o, err := Search(t.Context(), m, flowing(), defaultStart, Options{Seed: seed})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -141,7 +150,7 @@ func TestSearchFindsTheOptimum(t *testing.T) {
 func TestSearchFindsNothingInNoise(t *testing.T) {
 	found := 0
 	for seed := range uint64(40) {
-		o, err := Search(t.Context(), newModel(seed, 0.1, func(*control.Settings) float64 { return 1 }), Space(), defaultStart, Options{Seed: seed})
+		o, err := Search(t.Context(), newModel(seed, 0.1, func(*plan) float64 { return 1 }), flowing(), defaultStart, Options{Seed: seed})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -163,7 +172,7 @@ func TestSearchDespiteStops(t *testing.T) {
 	for seed := range uint64(20) {
 		m := newModel(seed, 0.02, hill)
 		m.stops = 0.08
-		o, err := Search(t.Context(), m, Space(), defaultStart, Options{Seed: seed, Rounds: 20, Confirm: 15})
+		o, err := Search(t.Context(), m, flowing(), defaultStart, Options{Seed: seed, Rounds: 20, Confirm: 15})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -179,11 +188,11 @@ func TestSearchDespiteStops(t *testing.T) {
 
 // A race ends early where the answer is plain: noise decides how long it takes.
 func TestSearchStopsEarly(t *testing.T) {
-	quiet, err := Search(t.Context(), newModel(1, 0.001, hill), Space(), defaultStart, Options{Seed: 1})
+	quiet, err := Search(t.Context(), newModel(1, 0.001, hill), flowing(), defaultStart, Options{Seed: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	noisy, err := Search(t.Context(), newModel(1, 0.1, hill), Space(), defaultStart, Options{Seed: 1})
+	noisy, err := Search(t.Context(), newModel(1, 0.1, hill), flowing(), defaultStart, Options{Seed: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,12 +204,12 @@ func TestSearchStopsEarly(t *testing.T) {
 // Measurements interleave: in each round everybody still in is measured once.
 func TestSearchInterleaves(t *testing.T) {
 	m := newModel(3, 0.02, hill)
-	space, err := Only(Space(), []string{"batch"})
+	space, err := Only(flowing(), []string{"batch"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	full := func(s *control.Settings) float64 {
-		return hill(&control.Settings{Batch: s.Batch, TransmitBudget: ptr(512), BusyPoll: &control.BusyPollSettings{}})
+	full := func(s *plan) float64 {
+		return hill(&plan{Settings: control.Settings{Batch: s.Batch, TransmitBudget: ptr(512), BusyPoll: &control.BusyPollSettings{}}})
 	}
 	m.score = full
 	o, err := Search(t.Context(), m, space, Choice{0}, Options{Seed: 3, Passes: 1})
@@ -223,13 +232,13 @@ func TestSearchInterleaves(t *testing.T) {
 func TestSearchWithinBounds(t *testing.T) {
 	m := newModel(5, 0.01, hill)
 	m.refuses = "transmit_budget=2048"
-	m.loss = func(s *control.Settings) float64 {
+	m.loss = func(s *plan) float64 {
 		if value(s.Batch) == 128 {
 			return 0.05
 		}
 		return 0
 	}
-	o, err := Search(t.Context(), m, Space(), defaultStart, Options{Seed: 5, MaxLoss: 0.001})
+	o, err := Search(t.Context(), m, flowing(), defaultStart, Options{Seed: 5, MaxLoss: 0.001})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,28 +264,28 @@ func TestSearchWithinBounds(t *testing.T) {
 func TestSearchEndsEarly(t *testing.T) {
 	m := newModel(1, 0.01, hill)
 	m.failAfter = 30
-	o, err := Search(t.Context(), m, Space(), defaultStart, Options{})
+	o, err := Search(t.Context(), m, flowing(), defaultStart, Options{})
 	if err == nil || !strings.Contains(err.Error(), "the wire broke") || o == nil || o.Measurements != 29 {
 		t.Errorf("after a failure: %v, %+v", err, o)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	m = newModel(1, 0.01, hill)
 	m.failAfter, m.cancel = 30, cancel
-	o, err = Search(ctx, m, Space(), defaultStart, Options{})
+	o, err = Search(ctx, m, flowing(), defaultStart, Options{})
 	if !errors.Is(err, context.Canceled) || o.Measurements != 29 || o.Confirmed || o.Races[len(o.Races)-1].Because != unfinished {
 		t.Errorf("after a cancellation: %v, %d measurements", err, o.Measurements)
 	}
-	dead := newModel(1, 0, func(*control.Settings) float64 { return 0 })
-	if _, err := Search(t.Context(), dead, Space(), defaultStart, Options{}); err == nil || !strings.Contains(err.Error(), "nothing came through") {
+	dead := newModel(1, 0, func(*plan) float64 { return 0 })
+	if _, err := Search(t.Context(), dead, flowing(), defaultStart, Options{}); err == nil || !strings.Contains(err.Error(), "nothing came through") {
 		t.Errorf("nothing came through: %v", err)
 	}
 	for name, try := range map[string]func() error{
 		"rounds": func() error {
-			_, err := Search(t.Context(), m, Space(), defaultStart, Options{Rounds: 2})
+			_, err := Search(t.Context(), m, flowing(), defaultStart, Options{Rounds: 2})
 			return err
 		},
 		"no space": func() error { _, err := Search(t.Context(), m, nil, nil, Options{}); return err },
-		"start":    func() error { _, err := Search(t.Context(), m, Space(), Choice{9, 0, 0, 0}, Options{}); return err },
+		"start":    func() error { _, err := Search(t.Context(), m, flowing(), Choice{9, 0, 0, 0}, Options{}); return err },
 	} {
 		if try() == nil {
 			t.Errorf("%s: no error", name)
@@ -317,7 +326,7 @@ func TestCompare(t *testing.T) {
 
 // The file that is written can be read, has the winner, and says how it was found.
 func TestEvidence(t *testing.T) {
-	o, err := Search(t.Context(), newModel(2, 0.02, hill), Space(), defaultStart, Options{Seed: 2})
+	o, err := Search(t.Context(), newModel(2, 0.02, hill), flowing(), defaultStart, Options{Seed: 2})
 	if err != nil || !o.Confirmed {
 		t.Fatalf("%v, %+v", err, o)
 	}
@@ -358,35 +367,6 @@ func TestEvidence(t *testing.T) {
 	}
 	if err := WriteFile(path, []byte("y"), true); err != nil {
 		t.Error(err)
-	}
-}
-
-// A search begins with what is in force, whatever that is.
-func TestFrom(t *testing.T) {
-	now := &control.Tuning{Settings: good().Director.Settings, Rings: control.RingSizes{RX: 128, TX: 512}}
-	now.Settings.Batch = ptr(100)
-	space, start, err := From(Space(), now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := strings.Join(start.Arguments(space), " ")
-	if got != "batch=100 transmit_budget=512 spin=adaptive busy_poll=off" {
-		t.Errorf("start %s", got)
-	}
-	for _, p := range space {
-		for i := range p.Values {
-			if text := label(p, i); text == "batch=256" || text == "transmit_budget=2048" {
-				t.Errorf("%s does not fit the rings", text)
-			}
-		}
-	}
-	now.Settings.BusyPoll.Enabled = ptr(true)
-	now.Settings.BusyPoll.Microseconds = ptr(33)
-	if space, start, err = From(Space(), now); err != nil || !slices.Contains(start.Arguments(space), "busy_poll.microseconds=33") {
-		t.Errorf("start %v, %v", start.Arguments(space), err)
-	}
-	if _, err := Only(Space(), []string{"batch", "speed"}); err == nil {
-		t.Error("a parameter that is not there")
 	}
 }
 

@@ -179,7 +179,10 @@ func cpuList(to **[]int, text string) error {
 // YAML is what to write into the configuration file for settings to outlast a
 // restart: the keys that changed has, with the values that now has. Coalescing has
 // no place there.
-func YAML(changed, now *control.Settings) string {
+func YAML(changed, now *control.Settings) string { return (&plan{Settings: *changed}).yaml(now) }
+
+// yaml is [YAML] with the sizes of rings.
+func (p *plan) yaml(now *control.Settings) string {
 	var b strings.Builder
 	section := func(name string, lines ...string) {
 		text := strings.Join(lines, "")
@@ -193,14 +196,16 @@ func YAML(changed, now *control.Settings) string {
 		}
 		return "  " + fmt.Sprintf(format, args...) + "\n"
 	}
+	size := func(name string, v *int) string { return line(v != nil, "%s: %d", name, value(v)) }
 	section("rings",
-		line(changed.Batch != nil, "batch: %d", value(now.Batch)),
-		line(changed.TransmitBudget != nil, "transmit_budget: %d", value(now.TransmitBudget)),
-		line(changed.BusyPoll != nil, "busy_poll: %s", busyPollYAML(now.BusyPoll)))
+		size("frames", p.frames), size("rx", p.rx), size("tx", p.tx), size("fill", p.fill), size("completion", p.completion),
+		line(p.Batch != nil, "batch: %d", value(now.Batch)),
+		line(p.TransmitBudget != nil, "transmit_budget: %d", value(now.TransmitBudget)),
+		line(p.BusyPoll != nil, "busy_poll: %s", busyPollYAML(now.BusyPoll)))
 	section("workers",
-		line(changed.CPUs != nil, "cpus: %s", cpusYAML(value(now.CPUs))),
-		line(changed.Spin != nil, "spin: %s", spinName(value(now.Spin))))
-	section("log", line(changed.LogLevel != nil, "level: %s", value(now.LogLevel)))
+		line(p.CPUs != nil, "cpus: %s", cpusYAML(value(now.CPUs))),
+		line(p.Spin != nil, "spin: %s", spinName(value(now.Spin))))
+	section("log", line(p.LogLevel != nil, "level: %s", value(now.LogLevel)))
 	return b.String()
 }
 

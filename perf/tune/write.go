@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/xlvs/xlvs/config"
+	"github.com/xlvs/xlvs/internal/nic"
 )
 
 // Evidence is where and how an outcome was found.
@@ -19,6 +22,8 @@ type Evidence struct {
 	When  time.Time `json:"when"`
 	Where string    `json:"where"` // the machine
 	Load  string    `json:"load"`  // what was measured, and under which load
+	// LeftOut is what was not tried, and why.
+	LeftOut []LeftOut `json:"left_out,omitempty"`
 	*Outcome
 }
 
@@ -31,6 +36,12 @@ func (e *Evidence) Table(w io.Writer) error {
 		for i, c := range r.Candidates {
 			fmt.Fprintf(&b, "  %s %-40s %s\n", mark(i == r.Won), c.Label, c.result(i))
 		}
+	}
+	for i, l := range e.LeftOut {
+		if i == 0 {
+			b.WriteString("\nnot tried\n")
+		}
+		fmt.Fprintf(&b, "  %v\n", l)
 	}
 	fmt.Fprintf(&b, "\n%s\n", e.verdict())
 	_, err := io.WriteString(w, b.String())
@@ -47,7 +58,7 @@ func mark(won bool) string {
 // result is a candidate's median score and its gain over the first.
 func (c *Candidate) result(number int) string {
 	if len(c.Samples) == 0 {
-		return "not to be had: " + c.Refused
+		return "not to be had: " + strings.ReplaceAll(c.Refused, "\n", "; ")
 	}
 	var scores []float64
 	for _, s := range c.Samples {
@@ -86,39 +97,47 @@ func (e *Evidence) Configuration(base *config.Config) ([]byte, error) {
 	for line := range strings.Lines(table.String()) {
 		b.WriteString(strings.TrimRight("# "+line, " \n") + "\n")
 	}
-	winner, err := Parse(e.Winner)
+	p, err := e.found()
 	if err != nil {
 		return nil, err
 	}
+	if commands := p.ethtool(); len(commands) > 0 {
+		b.WriteString("#\n# Interrupt coalescing has no key here. Where the host sets up its network:\n")
+		for _, command := range commands {
+			b.WriteString("#   " + command + "\n")
+		}
+	}
 	if base == nil {
 		b.WriteString("\n# A part of a configuration: these keys go into the sections of the same names.\n")
-		b.WriteString(YAML(winner, winner))
+		b.WriteString(p.yaml(&p.Settings))
 		return b.Bytes(), nil
 	}
 	c := *base
-	set := func(to *int, from *int) {
-		if from != nil {
-			*to = *from
-		}
-	}
-	set(&c.Rings.Batch, winner.Batch)
-	set(&c.Rings.TransmitBudget, winner.TransmitBudget)
-	if winner.Spin != nil {
-		c.Workers.Spin = *winner.Spin
-	}
-	if busy := winner.BusyPoll; busy != nil {
-		c.Rings.BusyPoll.Enabled = value(busy.Enabled)
-		set(&c.Rings.BusyPoll.Microseconds, busy.Microseconds)
-		set(&c.Rings.BusyPoll.Budget, busy.Budget)
-		set(&c.Rings.BusyPoll.DeferHardIRQs, busy.DeferHardIRQs)
-		set(&c.Rings.BusyPoll.GROFlushTimeout, busy.GROFlushTimeout)
-	}
+	p.into(&c)
 	b.WriteByte('\n')
 	b.Write(c.Marshal())
 	if _, err := config.Parse("the configuration that won", b.Bytes()); err != nil {
 		return nil, err
 	}
 	return b.Bytes(), nil
+}
+
+// found is the settings that won, but for CPUs and coalescing that did not change:
+// those of a bench are its own, and the host's are not the file's.
+func (e *Evidence) found() (*plan, error) {
+	start, err := parsePlan(e.Start)
+	if err != nil {
+		return nil, err
+	}
+	p, err := parsePlan(e.Winner)
+	if err != nil {
+		return nil, err
+	}
+	if slices.Equal(value(start.CPUs), value(p.CPUs)) {
+		p.CPUs = nil
+	}
+	maps.DeleteFunc(p.Coalescing, func(name string, c nic.Coalescing) bool { return reflect.DeepEqual(c, start.Coalescing[name]) })
+	return p, nil
 }
 
 // WriteFile writes a file that is not there yet, or, with force, whatever is.

@@ -5,13 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/xlvs/xlvs/control"
-	"github.com/xlvs/xlvs/perf/wire"
+	"github.com/xlvs/xlvs/internal/nic"
 )
 
 // director is settings on trial at a running director. The director takes them
@@ -22,20 +21,24 @@ type director struct {
 	current *control.Settings
 }
 
-// Apply implements Objective.
-func (d *director) Apply(ctx context.Context, arguments []string) error {
-	settings, err := Parse(arguments)
-	if err != nil {
-		return err
-	}
+// Client talks to the director.
+func (d *director) Client() *control.Client { return d.client }
+
+// try asks for settings. They are on trial even if they are those in force.
+func (d *director) try(ctx context.Context, settings *control.Settings) error {
 	if _, err := d.client.Tune(ctx, settings, d.trial); err != nil {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		return Refused{err}
+		return refused(ctx, err)
 	}
 	d.current = settings
 	return nil
+}
+
+// refused is an error as the end of the context, or as a [Refused].
+func refused(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return Refused{err}
 }
 
 // renew asks for the settings on trial again.
@@ -51,50 +54,11 @@ func (d *director) renew(ctx context.Context) error {
 // short beside an operator's patience.
 func trialOf(measurement time.Duration) time.Duration { return max(10*time.Second, 5*measurement) }
 
-// Bench is a director under full load in namespaces of its own.
-type Bench struct {
-	director
-	stand    *wire.Stand
-	duration time.Duration
-}
-
-// NewBench makes a wire, starts the director on it and warms it up. duration is
-// of one measurement. Close takes it all away.
-func NewBench(ctx context.Context, o wire.Options, duration time.Duration) (*Bench, error) {
-	stand, err := wire.NewStand(ctx, o)
-	if err != nil {
-		return nil, err
-	}
-	b := &Bench{director{client: control.NewClient(stand.Socket()), trial: trialOf(duration)}, stand, duration}
-	if _, err := stand.Throughput(ctx, duration); err != nil { // every flow becomes known
-		return nil, errors.Join(err, stand.Close())
-	}
-	return b, nil
-}
-
-// Client talks to the bench's director.
-func (b *Bench) Client() *control.Client { return b.client }
-
-// Measure implements Objective: frames a second that come out.
-func (b *Bench) Measure(ctx context.Context) (Sample, error) {
-	if err := b.renew(ctx); err != nil {
-		return Sample{}, err
-	}
-	t, err := b.stand.Throughput(ctx, b.duration)
-	if err != nil {
-		return Sample{}, err
-	}
-	return Sample{Score: t.PerSecond, Text: fmt.Sprintf("%.3f Mpps, %v a frame", t.PerSecond/1e6, t.CPU)}, nil
-}
-
-// Close stops the director and takes the namespaces away.
-func (b *Bench) Close() error { return b.stand.Close() }
-
 // Live is a director at work on its own traffic.
 type Live struct {
 	director
 	duration time.Duration
-	before   *control.Settings
+	before   control.Settings
 }
 
 // NewLive begins trials at a running director. Restore ends them.
@@ -106,15 +70,47 @@ func NewLive(ctx context.Context, client *control.Client, duration time.Duration
 	if now.Trial {
 		return nil, errors.New("somebody else has settings of this director on trial: wait for the end of it")
 	}
-	before := now.Settings
-	before.Coalescing = nil // it stays as it is
-	return &Live{director{client: client, trial: trialOf(duration)}, duration, &before}, nil
+	return &Live{director{client: client, trial: trialOf(duration)}, duration, now.Settings}, nil
+}
+
+// Terms are what a search may do with it: nothing that its clients would notice.
+func (l *Live) Terms() Terms { return Terms{} }
+
+// Apply implements Objective.
+func (l *Live) Apply(ctx context.Context, arguments []string) error {
+	settings, err := Parse(arguments)
+	if err != nil {
+		return err
+	}
+	return l.try(ctx, settings)
 }
 
 // Restore puts the settings back that were in force before.
 func (l *Live) Restore(ctx context.Context) error {
-	_, err := l.client.Tune(ctx, l.before, 0)
-	return err
+	for _, s := range restoring(l.before, l.current) {
+		if _, err := l.client.Tune(ctx, s, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// restoring is the requests that lead from settings on trial back to those before.
+// Coalescing goes by what the interface had: what a request does not name stays, so
+// that what was tried has to go before what was set earlier comes back.
+func restoring(before control.Settings, tried *control.Settings) []*control.Settings {
+	earlier := before.Coalescing
+	before.Coalescing = nil // that of other interfaces stays as it is
+	if tried == nil || len(tried.Coalescing) == 0 {
+		return []*control.Settings{&before}
+	}
+	host := &control.Settings{Coalescing: map[string]nic.Coalescing{}}
+	before.Coalescing = map[string]nic.Coalescing{}
+	for name := range tried.Coalescing {
+		host.Coalescing[name] = nic.Coalescing{}
+		before.Coalescing[name] = earlier[name]
+	}
+	return []*control.Settings{host, &before}
 }
 
 // settle is how long new settings are in force before what they do is measured.
@@ -232,82 +228,5 @@ func sleep(ctx context.Context, d time.Duration) error {
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	}
-}
-
-// From makes a search begin with what a director has in force: its values come
-// into the space where they are not there, and those that its rings are too small
-// for go.
-func From(space []Parameter, now *control.Tuning) ([]Parameter, Choice, error) {
-	var start Choice
-	space = slices.Clone(space)
-	for i := range space {
-		p := &space[i]
-		p.Values = slices.DeleteFunc(slices.Clone(p.Values), func(v []string) bool { return !fits(v, &now.Rings) })
-		at, err := inForce(p.Values, &now.Settings)
-		if err != nil {
-			return nil, nil, err
-		}
-		if at < 0 {
-			p.Values = append([][]string{currentValue(p.Name, &now.Settings)}, p.Values...)
-			at = 0
-		}
-		start = append(start, at)
-	}
-	return space, start, nil
-}
-
-// fits tells whether rings are large enough for a value.
-func fits(arguments []string, r *control.RingSizes) bool {
-	s, err := Parse(arguments)
-	return err == nil && value(s.Batch) <= min(r.RX, r.TX) && value(s.TransmitBudget) <= r.TX
-}
-
-// inForce finds the value that is in force, -1 for none.
-func inForce(values [][]string, now *control.Settings) (int, error) {
-	for i, v := range values {
-		s, err := Parse(v)
-		if err != nil {
-			return 0, err
-		}
-		if within(s, now) {
-			return i, nil
-		}
-	}
-	return -1, nil
-}
-
-// within tells whether settings are what is in force. Busy polling that is off is
-// off whatever the rest says.
-func within(s, now *control.Settings) bool {
-	same := func(a, b *int) bool { return a == nil || b != nil && *a == *b }
-	if s.Spin != nil && *s.Spin != value(now.Spin) || !same(s.Batch, now.Batch) || !same(s.TransmitBudget, now.TransmitBudget) {
-		return false
-	}
-	a, b := s.BusyPoll, now.BusyPoll
-	if a == nil || b == nil {
-		return a == nil
-	}
-	if value(a.Enabled) != value(b.Enabled) || !value(a.Enabled) {
-		return value(a.Enabled) == value(b.Enabled)
-	}
-	return same(a.Microseconds, b.Microseconds) && same(a.Budget, b.Budget) &&
-		same(a.DeferHardIRQs, b.DeferHardIRQs) && same(a.GROFlushTimeout, b.GROFlushTimeout)
-}
-
-// currentValue is what is in force, as a value of a parameter of Space.
-func currentValue(name string, now *control.Settings) []string {
-	switch name {
-	case "batch":
-		return []string{fmt.Sprintf("batch=%d", value(now.Batch))}
-	case "transmit_budget":
-		return []string{fmt.Sprintf("transmit_budget=%d", value(now.TransmitBudget))}
-	case "spin":
-		return []string{"spin=" + spinName(value(now.Spin))}
-	}
-	b := now.BusyPoll
-	return []string{
-		"busy_poll=on", fmt.Sprintf("busy_poll.microseconds=%d", value(b.Microseconds)), fmt.Sprintf("busy_poll.budget=%d", value(b.Budget)),
-		fmt.Sprintf("busy_poll.defer_hard_irqs=%d", value(b.DeferHardIRQs)), fmt.Sprintf("busy_poll.gro_flush_timeout=%d", value(b.GROFlushTimeout)),
 	}
 }
