@@ -96,7 +96,9 @@ func router(b *bed) error {
 	return errors.Join(errs...)
 }
 
-// startIPVS is the kernel's own balancer, where the kernel has it.
+// startIPVS is the kernel's own balancer, where the kernel has it: scheduler and
+// persistence are the director's. It is spared the marks, and has a service for
+// each protocol instead.
 func startIPVS(ctx context.Context, b *bed, _ *Options) (*running, error) {
 	if _, err := exec.LookPath("ipvsadm"); err != nil {
 		return nil, unavailablef("no ipvsadm here: apt-get install ipvsadm, on a kernel with ip_vs")
@@ -113,7 +115,7 @@ func startIPVS(ctx context.Context, b *bed, _ *Options) (*running, error) {
 	}
 	var rules strings.Builder
 	for _, protocol := range []string{"-t", "-u"} {
-		fmt.Fprintf(&rules, "-A %s %s -s wlc -p 360\n", protocol, b.vip)
+		fmt.Fprintf(&rules, "-A %s %s -s wrr -p 360\n", protocol, b.vip)
 		for _, s := range b.servers {
 			fmt.Fprintf(&rules, "-a %s %s -r %s -g\n", protocol, b.vip, s)
 		}

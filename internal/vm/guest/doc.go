@@ -11,4 +11,8 @@
 //
 // Where xlvs deliberately differs from IPVS, the play says so at that step, with
 // what each of the two does and why.
+//
+// The benchmarks run here too, with IPVS among the balancers and a director in
+// zero copy. They are checked for working; under emulation their figures say little
+// of speed.
 package guest
