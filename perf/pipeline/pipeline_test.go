@@ -66,14 +66,7 @@ func checkCase(t *testing.T, c *result.PipelineCase, fresh bool) {
 }
 
 func TestPacketsDoNotAllocate(t *testing.T) {
-	h, err := newHarness(must(t, Options{Mix: 0.5}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer h.close()
-	if err := h.open(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	h := opened(t, Options{Mix: 0.5})
 	for p := range prefixCount {
 		if n := testing.AllocsPerRun(5, func() { h.turn(p) }); n != 0 {
 			t.Errorf("%s: %v allocations in %d packets", stageNames[p], n, turn)
@@ -84,14 +77,7 @@ func TestPacketsDoNotAllocate(t *testing.T) {
 // TestEveryPacketIsOfItsKind looks into the tables after packets went through.
 func TestEveryPacketIsOfItsKind(t *testing.T) {
 	for _, v6 := range []bool{false, true} {
-		h, err := newHarness(must(t, Options{Mix: 0.25, IPv6: v6, Flows: 4096}))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer h.close()
-		if err := h.open(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		h := opened(t, Options{Mix: 0.25, IPv6: v6, Flows: 4096})
 		for p := range prefixCount {
 			h.turn(p)
 		}
@@ -169,11 +155,20 @@ func TestRunEndsWhenAsked(t *testing.T) {
 	}
 }
 
-func must(t *testing.T, o Options) Options {
+// opened is a harness whose known connections are there.
+func opened(t *testing.T, o Options) *harness {
 	t.Helper()
 	o, err := o.withDefaults()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return o
+	h, err := newHarness(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(h.close)
+	if err := h.open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return h
 }

@@ -7,7 +7,6 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/xlvs/xlvs/dataplane"
 	"github.com/xlvs/xlvs/packet"
 	"github.com/xlvs/xlvs/perf/measure"
 	"github.com/xlvs/xlvs/perf/result"
@@ -70,9 +69,7 @@ func newHarness(o Options) (*harness, error) {
 		measure.Unmap(memory)
 		return nil, err
 	}
-	h := &harness{options: o, memory: memory, arrivals: newArrivals(memory, o)}
-	h.walk = walk{director: d, forwarder: dataplane.NewForwarder(d.plane), snapshot: d.plane.Snapshot()}
-	return h, nil
+	return &harness{options: o, memory: memory, arrivals: newArrivals(memory, o), walk: newWalk(d)}, nil
 }
 
 func (h *harness) close() {

@@ -24,10 +24,12 @@ const (
 // stageNames names what each prefix adds, as results do.
 var stageNames = [prefixCount]string{"arrive", "parse", "hash", "touch", "lookup", "prepare", "forward"}
 
-// walk is what it takes to run prefixes. It follows dataplane.Forwarder step by step.
+// walk is what it takes to run prefixes. It follows dataplane.Forwarder step by step:
+// the same calls in the same order, under the same conditions, which a test checks.
 type walk struct {
 	director  *director
 	forwarder *dataplane.Forwarder
+	tables    *affinity.Tables
 	snapshot  *dataplane.Snapshot
 	verdicts  [dataplane.MaxBatch]dataplane.Verdict
 	parsed    [dataplane.MaxBatch]packet.Parsed
@@ -35,6 +37,10 @@ type walk struct {
 	missed    batch
 	kept      uint64 // keeps the compiler from dropping work
 	refused   int    // packets that were not forwarded; there should be none
+}
+
+func newWalk(d *director) walk {
+	return walk{director: d, forwarder: dataplane.NewForwarder(d.plane), tables: d.tables, snapshot: d.plane.Snapshot()}
 }
 
 // batch is keys on their way through a stage.
@@ -51,19 +57,12 @@ func (w *walk) run(p prefix, frames [][]byte) {
 		w.forward(frames)
 		return
 	}
-	conns, b := &w.director.tables.Conns, &w.known
+	w.known.n = len(frames)
 	if p >= parse {
-		for i, frame := range frames {
-			w.kept += uint64(packet.Parse(frame, &w.parsed[i]))
-			if p >= hash {
-				b.keys[i].SetConn(&w.parsed[i].Tuple)
-				b.hashes[i] = conns.Hash(&b.keys[i])
-			}
-		}
+		w.parse(frames, p >= hash)
 	}
-	b.n = len(frames)
-	if p >= touch && (4*w.missed.n > b.n || !conns.Cached()) {
-		w.kept ^= conns.Stage(b.keys[:b.n], b.hashes[:b.n])
+	if p >= touch {
+		w.touch()
 	}
 	if p >= lookup {
 		w.look()
@@ -73,12 +72,32 @@ func (w *walk) run(p prefix, frames [][]byte) {
 	}
 }
 
+// parse reads the headers, and makes keys and hashes of them if asked to.
+func (w *walk) parse(frames [][]byte, hash bool) {
+	b := &w.known
+	for i, frame := range frames {
+		w.kept += uint64(packet.Parse(frame, &w.parsed[i]))
+		if hash {
+			b.keys[i].SetConn(&w.parsed[i].Tuple)
+			b.hashes[i] = w.tables.Conns.Hash(&b.keys[i])
+		}
+	}
+}
+
+// touch loads what the lookups will look at.
+func (w *walk) touch() {
+	b := &w.known
+	if manyNew := 4*w.missed.n > b.n; manyNew || !w.tables.Conns.Cached() {
+		w.kept ^= w.tables.Conns.Stage(b.keys[:b.n], b.hashes[:b.n])
+	}
+}
+
 // look finds the connections of the batch, and gathers the packets without one.
 func (w *walk) look() {
-	conns, b := &w.director.tables.Conns, &w.known
+	b := &w.known
 	w.missed.n = 0
 	for i := range b.n {
-		entry, found := conns.Lookup(b.hashes[i], &b.keys[i], w.director.now)
+		entry, found := w.tables.Conns.Lookup(b.hashes[i], &b.keys[i], w.director.now)
 		w.kept += uint64(entry.Server())
 		if !found {
 			w.missed.frame[w.missed.n] = uint16(i)
@@ -90,7 +109,7 @@ func (w *walk) look() {
 // prepare finds the services of the packets that look gathered, and stages their
 // clients' templates. The service's persistence is for each address on its own.
 func (w *walk) prepare() {
-	templates, b := &w.director.tables.Templates, &w.missed
+	b := &w.missed
 	for m := range b.n {
 		p := &w.parsed[b.frame[m]]
 		found := w.snapshot.Marks.Match(p, 1)
@@ -98,9 +117,11 @@ func (w *walk) prepare() {
 			w.refused++
 		}
 		b.keys[m].SetMark(p.Tuple.Src, uint32(found))
-		b.hashes[m] = templates.Hash(&b.keys[m])
+		b.hashes[m] = w.tables.Templates.Hash(&b.keys[m])
 	}
-	w.kept ^= templates.Stage(b.keys[:b.n], b.hashes[:b.n])
+	if b.n > 1 {
+		w.kept ^= w.tables.Templates.Stage(b.keys[:b.n], b.hashes[:b.n])
+	}
 }
 
 // forward is the whole pipeline.
