@@ -108,10 +108,9 @@ func (d *Director) checkTuning(cfg *config.Config, t tuning) error {
 	if t.logLevel != d.tuning.logLevel && d.options.LogLevel == nil {
 		errs = append(errs, errors.New("the log level of this director is fixed"))
 	}
-	allowed := processCPUs()
 	for _, cpu := range t.cpus {
-		if !slices.Contains(allowed, cpu) {
-			errs = append(errs, fmt.Errorf("cpu %d: this host gives the director %v", cpu, allowed))
+		if !slices.Contains(d.cpus, cpu) {
+			errs = append(errs, fmt.Errorf("cpu %d: this host gives the director %v", cpu, d.cpus))
 		}
 	}
 	for name := range t.coalescing {
@@ -145,6 +144,9 @@ func (d *Director) useTuning(t tuning) error {
 		if cpus := d.workerCPUs(); changedCPUs {
 			errs = append(errs, w.Pin(cpus[i%len(cpus)]))
 		}
+	}
+	if changedCPUs {
+		errs = append(errs, d.leaveToWorkers())
 	}
 	errs = append(errs, d.setTimers(t.busyPoll))
 	for name := range before.coalescing {
@@ -268,7 +270,7 @@ func (d *Director) currentTuning() *Tuning {
 		Settings: d.tuning.settings(),
 		Rings: RingSizes{Frames: r.Frames, FrameSize: r.FrameSize, RX: r.RX, TX: r.TX, Fill: r.Fill,
 			Completion: r.Completion, HugePages: r.HugePages},
-		GOMAXPROCS: runtime.GOMAXPROCS(0), Workers: []WorkerTuning{}, Interfaces: []InterfaceTuning{},
+		GOMAXPROCS: runtime.GOMAXPROCS(0), CPUs: slices.Sorted(slices.Values(d.cpus)), Workers: []WorkerTuning{}, Interfaces: []InterfaceTuning{},
 		Changes: append([]nic.Change{}, d.journal.Changes()...), Journal: journalPath(d.config.Control.Socket),
 		Trial: d.trial.timer != nil, VLANs: matchesVLANs(d.config.Marks),
 	}

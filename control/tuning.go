@@ -11,6 +11,7 @@ type Tuning struct {
 	// What follows is as it was at the start, or the Director's own choice.
 	Rings      RingSizes         `json:"rings"`
 	GOMAXPROCS int               `json:"gomaxprocs"`
+	CPUs       []int             `json:"cpus"` // that the process may use
 	Workers    []WorkerTuning    `json:"workers"`
 	Interfaces []InterfaceTuning `json:"interfaces"`
 	// Changes are the settings of interfaces that are changed at the moment and

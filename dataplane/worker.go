@@ -107,6 +107,9 @@ func (w *Worker) Queue() uint32 { return w.config.Queue }
 // Forwarder is the worker's, for its counters.
 func (w *Worker) Forwarder() *Forwarder { return w.forwarder }
 
+// highPriority is the nice value of a worker's thread: setpriority(2).
+const highPriority = -20
+
 // Run carries frames until Stop. It pins its thread, and gives it back to
 // nobody: the thread ends with it.
 func (w *Worker) Run() error {
@@ -119,6 +122,8 @@ func (w *Worker) Run() error {
 			return fmt.Errorf("pin worker of queue %d to cpu %d: %w", w.config.Queue, w.config.CPU, err)
 		}
 	}
+	// Ahead of what else wants its CPU. It is not everybody's to ask for.
+	_ = unix.Setpriority(unix.PRIO_PROCESS, 0, highPriority)
 	w.loop()
 	return w.close()
 }
