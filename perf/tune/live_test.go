@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"github.com/xlvs/xlvs/config"
 	"github.com/xlvs/xlvs/control"
 	"github.com/xlvs/xlvs/internal/nic"
 	"github.com/xlvs/xlvs/perf/wire"
@@ -217,7 +218,8 @@ func TestIdle(t *testing.T) {
 	}
 }
 
-func newBench(t *testing.T, duration time.Duration) *Bench {
+// newBench is a bench with a configuration, or the defaults.
+func newBench(t *testing.T, base *config.Config, duration time.Duration) *Bench {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
@@ -225,7 +227,7 @@ func newBench(t *testing.T, duration time.Duration) *Bench {
 	}
 	b, err := NewBench(t.Context(), wire.Options{
 		Opponents: []string{"xlvs"}, Self: []string{exe}, Director: wire.Director{Env: []string{directorEnv + "=1"}}, Flows: 1000,
-	}, nil, duration)
+	}, base, duration)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,7 +237,7 @@ func newBench(t *testing.T, duration time.Duration) *Bench {
 // The bench measures a director of its own, with rings of one size and another, and
 // leaves nothing behind.
 func TestBench(t *testing.T) {
-	b := newBench(t, 100*time.Millisecond)
+	b := newBench(t, nil, 100*time.Millisecond)
 	closed := false
 	defer func() {
 		if !closed {
@@ -286,25 +288,35 @@ func TestBench(t *testing.T) {
 // would refuse, and goes on after a start that failed; nothing of it stays, also
 // when it is interrupted meanwhile.
 func TestBenchRestarts(t *testing.T) {
-	b := newBench(t, 100*time.Millisecond)
+	base, err := config.Parse("base", []byte("interfaces: [{name: eth7}]\nrings: {rx: 1024, fill: 2048, batch: 32}\nworkers: {spin: off, cpus: [77]}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBench(t, base, 100*time.Millisecond)
 	closed := false
 	defer func() {
 		if !closed {
 			b.Close()
 		}
 	}()
+	now, err := b.Client().Tuning(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := now.Rings; r.RX != 1024 || r.Fill != 2048 || r.TX != 2048 || *now.Settings.Batch != 32 || *now.Settings.Spin {
+		t.Errorf("it begins with rings %+v, settings %+v", r, now.Settings)
+	}
 	pid := status(t, b.Client()).PID
 	if err := b.Apply(t.Context(), append(ringsOf(512), "transmit_budget=1024")); !errors.As(err, new(Refused)) || status(t, b.Client()).PID != pid {
 		t.Errorf("a budget larger than the ring: %v", err)
 	}
-	if err := b.Apply(t.Context(), append(ringsOf(2048), "batch=32")); err != nil || status(t, b.Client()).PID != pid {
+	if err := b.Apply(t.Context(), []string{"batch=16"}); err != nil || status(t, b.Client()).PID != pid {
 		t.Errorf("a restart without need: %v", err)
 	}
 	if err := b.Apply(t.Context(), append(ringsOf(512), "batch=48", "spin=off")); err != nil {
 		t.Fatal(err)
 	}
-	now, err := b.Client().Tuning(t.Context())
-	if err != nil {
+	if now, err = b.Client().Tuning(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if r := now.Rings; r.RX != 512 || r.Fill != 1024 || r.Frames != 2048 || *now.Settings.Batch != 48 || *now.Settings.Spin {
@@ -346,7 +358,7 @@ func status(t *testing.T, client *control.Client) *control.Status {
 // A live search measures the traffic that there is, and puts back what was there,
 // also when it is interrupted.
 func TestLive(t *testing.T) {
-	b := newBench(t, 250*time.Millisecond)
+	b := newBench(t, nil, 250*time.Millisecond)
 	defer b.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	sending := make(chan struct{})
