@@ -27,7 +27,6 @@ type Facts struct {
 type Host struct {
 	Kernel     string `json:"kernel"`
 	CPUs       []int  `json:"cpus"`     // online
-	Allowed    []int  `json:"allowed"`  // of them, those that the director may use
 	Topology   []CPU  `json:"topology"` // of those online
 	Irqbalance bool   `json:"irqbalance"`
 	Version    string `json:"version"` // of the director
@@ -46,7 +45,7 @@ func Gather(ctx context.Context, client *control.Client) (*Facts, error) {
 		return nil, err
 	}
 	f := &Facts{Host: readHost("/proc", "/sys"), Director: *tuning, Nodes: map[string]int{}}
-	f.Host.Version, f.Host.PID, f.Host.Allowed = status.Version, status.PID, readAllowed("/proc", status.PID)
+	f.Host.Version, f.Host.PID = status.Version, status.PID
 	err = inNamespaceOf(status.PID, func() error {
 		for _, i := range tuning.Interfaces {
 			if facts, err := nic.Read(i.Name); err == nil { // one that is gone is in the director's own words

@@ -32,7 +32,7 @@ func findCPUs(p Parameter, f *Facts, t Terms) ([]Parameter, []LeftOut) {
 	if len(p.Values) > 0 {
 		return []Parameter{p}, nil
 	}
-	reason := fmt.Sprintf("the director may use CPUs %v", f.Host.Allowed)
+	reason := fmt.Sprintf("the director may use CPUs %v", f.Director.CPUs)
 	if len(t.Senders) > 0 {
 		reason += fmt.Sprintf(", the generator needs %v", t.Senders)
 	}
@@ -54,7 +54,7 @@ type machine struct {
 func newMachine(f *Facts, t Terms) *machine {
 	m := &machine{workers: f.Director.Workers, arrivals: map[int]CPU{}, node: f.node()}
 	for _, c := range f.Host.Topology {
-		if slices.Contains(f.Host.Allowed, c.Number) && !slices.Contains(t.Senders, c.Number) {
+		if slices.Contains(f.Director.CPUs, c.Number) && !slices.Contains(t.Senders, c.Number) {
 			m.free = append(m.free, c)
 		}
 	}

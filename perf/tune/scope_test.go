@@ -42,7 +42,7 @@ func numbers(cpus []CPU) (all []int) {
 // onCPUs is a director with workers there, of queues from 0 on.
 func onCPUs(topology []CPU, workers ...int) *Facts {
 	f := good()
-	f.Host.Topology, f.Host.Allowed = topology, numbers(topology)
+	f.Host.Topology, f.Director.CPUs = topology, numbers(topology)
 	f.Interfaces[0].IRQs, f.Director.Workers = nil, nil
 	for queue, cpu := range workers {
 		f.Director.Workers = append(f.Director.Workers, control.WorkerTuning{Queue: uint32(queue), CPU: cpu})
@@ -59,7 +59,7 @@ func withIRQs(f *Facts, cpus ...int) *Facts {
 
 func TestCPUPlacements(t *testing.T) {
 	onNode := func(f *Facts, node int) *Facts { f.Nodes = map[string]int{"eth0": node}; return f }
-	allowed := func(f *Facts, cpus ...int) *Facts { f.Host.Allowed = cpus; return f }
+	allowed := func(f *Facts, cpus ...int) *Facts { f.Director.CPUs = cpus; return f }
 	for _, test := range []struct {
 		name  string
 		facts *Facts

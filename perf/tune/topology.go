@@ -51,22 +51,3 @@ func readNode(sys, device string) int {
 	}
 	return node
 }
-
-// readAllowed is the CPUs that a process may use: those of all its threads, as
-// some are pinned.
-func readAllowed(proc string, pid int) (cpus []int) {
-	paths, _ := filepath.Glob(filepath.Join(proc, strconv.Itoa(pid), "task/*/status"))
-	for _, path := range paths {
-		status, err := os.ReadFile(path)
-		if err != nil {
-			continue // a thread that has ended since
-		}
-		for line := range strings.Lines(string(status)) {
-			if list, ok := strings.CutPrefix(line, "Cpus_allowed_list:"); ok {
-				cpus = append(cpus, nic.ParseCPUList(strings.TrimSpace(list))...)
-			}
-		}
-	}
-	slices.Sort(cpus)
-	return slices.Compact(cpus)
-}
