@@ -11,10 +11,11 @@
 //
 // A stage cannot be timed on its own, for stages overlap in the processor and last
 // some nanoseconds. So the harness runs prefixes of the pipeline, made of the same exported
-// functions in the same order, which a test holds to the forwarder's source: writing frames alone; with parsing; with hashing,
-// and so on; and the whole. They take turns, a thousand packets each, on packets that have
-// not been seen for long. A stage costs what its prefix takes more than the one before,
-// and the whole what it takes more than writing frames alone.
+// functions in the same order, which a test holds to the forwarder's source: writing
+// frames alone; with parsing; with hashing, and so on; and the whole. They take turns, a
+// thousand packets each, on packets that have not been seen for long. A stage costs what
+// its prefix takes more than the one before, and the whole what it takes more than
+// writing frames alone.
 //
 // Time is processor time of the one thread that works, so that other programs on the
 // machine count only by what they do to the caches. Each round gives one figure a
