@@ -44,3 +44,12 @@ func TestMachineIsDescribed(t *testing.T) {
 		t.Errorf("something is missing: %+v", m)
 	}
 }
+
+func TestInterfaceIsDescribed(t *testing.T) {
+	if i := Interface("lo"); i.Name != "lo" || i.MTU == 0 || i.Queues != 1 {
+		t.Errorf("%+v", i)
+	}
+	if i := Interface("nowhere"); i.Name != "nowhere" || i.MTU != 0 || i.Driver != "" {
+		t.Errorf("%+v", i)
+	}
+}

@@ -86,7 +86,7 @@ func (b *benchmarks) table(c *result.TableCase) {
 		c.Name, c.Entries, c.Cores, c.BytesEntry, c.LostEntries, c.SplitClients)
 }
 
-// wire writes a round with all that it measured.
+// wire writes a round's rates in a line, and a line for the latency at each load.
 func (b *benchmarks) wire(r *result.WireRun) {
 	for i, mpps := range r.Rounds {
 		if mpps == 0 {
@@ -97,5 +97,13 @@ func (b *benchmarks) wire(r *result.WireRun) {
 			fmt.Fprintf(b, " %.4f Mpps-loss-free", r.LossFreeRounds[i])
 		}
 		b.WriteByte('\n')
+	}
+	for i := range r.Latencies {
+		l := &r.Latencies[i]
+		name := fmt.Sprintf("BenchmarkWireLatency/balancer=%s/size=%d/flows=%d/queues=%d/load=%v", r.Name, r.Size, r.Flows, r.Queues, l.Load)
+		fmt.Fprintf(b, "%s 1 %.1f p50-us %.1f p99-us %.1f max-us\n", name, l.P50, l.P99, l.Max)
+		for _, us := range l.P999Rounds {
+			fmt.Fprintf(b, "%s 1 %.1f p99.9-us\n", name, us)
+		}
 	}
 }

@@ -38,11 +38,14 @@ func pipelineFlows(cases []result.PipelineCase) (*plot.Plot, error) {
 	p.X.Scale = plot.LogScale{}
 	points, tops, texts, at := spreads{}, plotter.XYs{}, []string{}, ticksAt{}
 	for _, c := range cases {
+		if c.Flows < 1 {
+			return nil, fmt.Errorf("plot flows: a case has %d of them", c.Flows)
+		}
 		points.XYs = append(points.XYs, plotter.XY{X: float64(c.Flows), Y: c.NsPerPacket})
 		low, high := c.NsPerPacket-c.Rounds.Min(), c.Rounds.Max()-c.NsPerPacket
 		points.YErrors = append(points.YErrors, struct{ Low, High float64 }{low, high})
 		tops = append(tops, plotter.XY{X: float64(c.Flows), Y: max(c.NsPerPacket, c.Rounds.Max())})
-		texts = append(texts, fmt.Sprintf("%.1f", c.NsPerPacket))
+		texts = append(texts, mark(c.Noisy)+fmt.Sprintf("%.1f", c.NsPerPacket))
 		at = append(at, float64(c.Flows))
 	}
 	line, dots, err := plotter.NewLinePoints(points.XYs)
@@ -103,19 +106,19 @@ func tableFigures(found *result.Table) ([]figure, error) {
 	var figures []figure
 	for _, f := range []struct {
 		name, caption, y, format string
-		value                    func(*result.TableCase) float64
+		bar                      func(*result.TableCase) bar
 	}{
 		{"table-lookup", "A lookup of a random entry on one core. Shorter is better.", "ns", "%.0f",
-			func(c *result.TableCase) float64 { return c.Lookup }},
+			func(c *result.TableCase) bar { return barOf(c.Lookup, c.Rounds["lookup_ns"]) }},
 		{"table-lookup-all", "A lookup of a random entry on all cores at once: processor time over the number of cores.", "ns", "%.0f",
-			func(c *result.TableCase) float64 { return c.LookupAll }},
+			func(c *result.TableCase) bar { return barOf(c.LookupAll, c.Rounds["lookup_all_cores_ns"]) }},
 		{"table-insert", "An insertion on one core, with what a library does for it in the background.", "ns", "%.0f",
-			func(c *result.TableCase) float64 { return c.Insert }},
+			func(c *result.TableCase) bar { return barOf(c.Insert, c.Rounds["insert_ns"]) }},
 		{"table-memory", "Memory an entry.", "bytes", "%.0f",
-			func(c *result.TableCase) float64 { return c.BytesEntry }},
+			func(c *result.TableCase) bar { return barOf(c.BytesEntry, nil) }},
 	} {
 		p := newPlot("entries", f.y)
-		b := tableBars(found.Tables, f.value)
+		b := tableBars(found.Tables, f.bar)
 		b.format = f.format
 		keys, err := b.addTo(p)
 		if err != nil {
@@ -127,7 +130,7 @@ func tableFigures(found *result.Table) ([]figure, error) {
 }
 
 // tableBars groups a figure by entries, a series a table.
-func tableBars(tables []result.TableCase, value func(*result.TableCase) float64) *bars {
+func tableBars(tables []result.TableCase, value func(*result.TableCase) bar) *bars {
 	b := &bars{}
 	place, group := map[string]int{}, map[int]int{}
 	for i := range tables {
@@ -138,15 +141,15 @@ func tableBars(tables []result.TableCase, value func(*result.TableCase) float64)
 		}
 		if _, ok := place[t.Name]; !ok {
 			place[t.Name] = len(b.series)
-			b.series = append(b.series, series{name: t.Name})
+			b.series = append(b.series, series{name: t.Name, color: paint(len(b.series))})
 		}
 	}
 	for i := range b.series {
-		b.series[i].values = make([]float64, len(b.groups))
+		b.series[i].bars = make([]bar, len(b.groups))
 	}
 	for i := range tables {
 		t := &tables[i]
-		b.series[place[t.Name]].values[group[t.Entries]] = value(t)
+		b.series[place[t.Name]].bars[group[t.Entries]] = value(t)
 	}
 	return b
 }

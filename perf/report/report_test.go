@@ -15,13 +15,15 @@ import (
 	"time"
 
 	"golang.org/x/perf/benchfmt"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/recorder"
 
 	"github.com/xlvs/xlvs/perf/result"
 )
 
 var machine = result.Machine{
 	CPU: "Processor <fast> & \"quick\"", Cores: 2, MemoryMB: 4096, Kernel: "6.18.0 x86_64", GoVersion: "go1.26.8", Version: "1.2.3",
-	Commit: "0123456789", Load: "0.1 0.2 0.3", Interfaces: []result.Interface{{Name: "eth0", Driver: "veth", Queues: 2, MTU: 1500, XDP: "native", Mode: "copy"}},
+	Commit: "0123456789", Load: "0.1 0.2 0.3",
 }
 
 // runs has one of each kind.
@@ -40,15 +42,19 @@ func runs() map[string]*result.Run {
 			Rounds: map[string]result.Rounds{"lookup_ns": {20, 22}}},
 	}
 	cdf := []result.Point{{Us: 0, Share: 0}, {Us: 10, Share: 0.5}, {Us: 90, Share: 0.999}, {Us: 200, Share: 1}}
+	tail := []result.Slower{{Us: 10, Frames: 5000}, {Us: 1000, Frames: 42}, {Us: 3900, Frames: 2}}
+	latency := result.Latency{Load: 0.5, OfferedMpps: 0.3, Samples: 5000, CDF: cdf, Tail: tail, P999Rounds: result.Rounds{200, 900, 3000},
+		Percentiles: result.Percentiles{P50: 10, P90: 20, P99: 80, P999: 900, Max: 3900}}
 	wire := []result.WireRun{
-		{Name: "xlvs", Queues: 1, Mpps: 0.7, MppsLossFree: 0.6, Rounds: result.Rounds{0.7}, Latencies: []result.Latency{{Load: 0.5, CDF: cdf}}},
+		{Name: "xlvs", Queues: 1, Mpps: 0.7, MppsLossFree: 0.6, Rounds: result.Rounds{0.7, 0.7, 0.7}, LossFreeRounds: result.Rounds{0.3, 0.6, 0.9}, Latencies: []result.Latency{latency}},
 		{Name: "xlvs", Queues: 2, Mpps: 1.3, Rounds: result.Rounds{1.3}},
 		{Name: "testpmd", Queues: 1, Skipped: "there is no <testpmd>"},
+		{Name: "asavie", Queues: 1, Mpps: 0.5, Rounds: result.Rounds{0.5}, Failed: true, Skipped: "failed in round 2: it ended"},
 	}
 	all := map[string]*result.Run{
 		"pipeline": {Pipeline: &result.Pipeline{PipelineCase: one, Cases: []result.PipelineCase{one, two}}},
 		"table":    {Table: &result.Table{Tables: tables}},
-		"wire":     {Wire: &result.Wire{Runs: wire}},
+		"wire":     {Wire: &result.Wire{Runs: wire, Interfaces: []result.Interface{{Name: "eth0", Driver: "veth", Queues: 2, MTU: 1500}}}},
 	}
 	for kind, run := range all {
 		run.Command, run.Machine, run.Started = "xlvs bench "+kind, machine, time.Unix(1_700_000_000, 0)
@@ -79,15 +85,17 @@ func TestReportGrowsByEachRun(t *testing.T) {
 		}
 	}
 	for _, want := range []string{
-		"xlvs bench wire", "xlvs bench pipeline", "Too noisy to tell: 1048576 flows", "there is no &lt;testpmd&gt;", "other: expiry was not timed, it has none.",
-		"Processor &lt;fast&gt;", "7 of 100 clients split, 3 entries lost", "veth, 2 queues, MTU 1500, XDP native, copy", "14 November 2023",
+		"xlvs bench wire", "xlvs bench pipeline", "~ Too noisy to tell: 1048576 flows", "testpmd with 1 queue was skipped: there is no &lt;testpmd&gt;", "other: expiry was not timed, it has none.",
+		"Processor &lt;fast&gt;", "7 of 100 clients split, 3 entries lost", "veth, 2 queues, MTU 1500", "14 November 2023",
+		"asavie with 1 queue failed in round 2: it ended", "<td>asavie</td><td>1</td><td>0.500</td>", "slowest 3.9 ms", "<td>3900.0</td><td>42</td>", "<td>~900.0</td>",
+		"~ Too noisy to tell: p99.9 of xlvs with 1 queue at 50 % load", "~ Too noisy to tell: loss-free rate of xlvs with 1 queue. The middle half of the rounds spans 50 % of the median.",
 	} {
 		if !strings.Contains(html, want) {
 			t.Errorf("the page does not say %q", want)
 		}
 	}
 	plots := []string{"pipeline-flows", "pipeline-stages", "table-lookup", "table-lookup-all", "table-insert", "table-memory",
-		"wire-throughput", "wire-loss-free", "wire-latency-50"}
+		"wire-throughput", "wire-loss-free", "wire-latency-50", "wire-latency-50-tail"}
 	if got := strings.Count(html, "<svg "); got != len(plots) {
 		t.Errorf("%d plots on the page, want %d", got, len(plots))
 	}
@@ -139,6 +147,70 @@ func checkSVG(t *testing.T, path string) {
 	}
 	if elements < 20 {
 		t.Errorf("%s: there are only %d pieces in it", path, elements)
+	}
+}
+
+// TestPlotsOfTheRunBeforeGo replaces a run by one that draws less.
+func TestPlotsOfTheRunBeforeGo(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "wire")
+	mine := filepath.Join(dir, "wire-notes.png")
+	if err := os.WriteFile(mine, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	run := runs()["wire"]
+	run.Wire.Runs[0].Latencies[0].Tail = nil // as in results of old
+	if _, err := Write(dir, run); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]bool{"wire-latency-50.svg": true, "wire-latency-50-tail.svg": false, "wire-latency-50-tail.png": false, "wire-notes.png": true} {
+		if _, err := os.Stat(filepath.Join(dir, path)); (err == nil) != want {
+			t.Errorf("%s: %v, want it there: %v", path, err, want)
+		}
+	}
+}
+
+// TestBalancersKeepTheirColours has one that some plots do not show before one that all do.
+func TestBalancersKeepTheirColours(t *testing.T) {
+	latencies := runs()["wire"].Wire.Runs[0].Latencies
+	figures, err := wireFigures(&result.Wire{Runs: []result.WireRun{
+		{Name: "first", Queues: 1, Mpps: 1, MppsLossFree: 1}, {Name: "second", Queues: 1, Mpps: 1, Latencies: latencies},
+	}})
+	if err != nil || len(figures) != 4 {
+		t.Fatalf("%d figures, %v", len(figures), err)
+	}
+	for _, f := range figures {
+		for _, k := range f.legend {
+			if want := paint(map[bool]int{false: 0, true: 1}[strings.HasPrefix(k.name, "second")]); k.color != want {
+				t.Errorf("%s: %s has another colour", f.name, k.name)
+			}
+		}
+	}
+}
+
+// TestLegendStaysOnThePage draws the longest that there is.
+func TestLegendStaysOnThePage(t *testing.T) {
+	var l legend
+	for _, name := range []string{"xlvs", "asavie", "nft-dsr", "nft-nat", "testpmd", "xdp-tx", "asavie-large", "af-xdp", "ipvs"} {
+		l = append(l, key{name + ", slowest 3.92 ms", paint(len(l))})
+	}
+	var canvas recorder.Canvas
+	style := newPlot("", "").X.Tick.Label
+	height := l.draw(draw.NewCanvas(&canvas, plotWidth, plotHeight), style)
+	texts := 0
+	for _, action := range canvas.Actions {
+		if s, ok := action.(*recorder.FillString); ok {
+			texts++
+			if right := s.Point.X + style.Width(s.String); right > plotWidth || s.Point.Y < plotHeight-height {
+				t.Errorf("%q is at %v, up to %v", s.String, s.Point, right)
+			}
+		}
+	}
+	if texts != len(l) {
+		t.Errorf("%d texts, want %d", texts, len(l))
+	}
+	if palette[0] == palette[8] || len(palette) < len(l) {
+		t.Error("two of them have one colour")
 	}
 }
 
@@ -198,7 +270,7 @@ func TestWriteRefusesWhatIsNoReport(t *testing.T) {
 
 func TestBenchmarksAreReadBack(t *testing.T) {
 	var b bytes.Buffer
-	for _, kind := range []string{"pipeline", "table"} {
+	for _, kind := range []string{"pipeline", "table", "wire"} {
 		if err := WriteBenchmarks(&b, runs()[kind]); err != nil {
 			t.Fatal(err)
 		}
@@ -227,6 +299,8 @@ func TestBenchmarksAreReadBack(t *testing.T) {
 		"Table/op=lookup/table=xlvs/entries=4096-1":                   2,
 		"Table/op=lookup/table=xlvs/entries=4096-2":                   1,
 		"Table/op=keep/table=other/entries=4096-2":                    1,
+		"Wire/balancer=xlvs/size=0/flows=0/queues=1":                  3,
+		"WireLatency/balancer=xlvs/size=0/flows=0/queues=1/load=0.5":  4,
 	} {
 		if len(got[name]) != rounds {
 			t.Errorf("%s: %d lines, want %d; there are %v", name, len(got[name]), rounds, got)
@@ -234,6 +308,14 @@ func TestBenchmarksAreReadBack(t *testing.T) {
 	}
 	if first := got["Table/op=lookup/table=xlvs/entries=4096-1"]; len(first) > 0 && (first[0] < 9.999 || first[0] > 10.001) {
 		t.Errorf("10 ns are read back as %v", first[0])
+	}
+}
+
+func TestDelaysHaveTheirUnit(t *testing.T) {
+	for us, want := range map[float64]string{0.1: "100 ns", 1: "1 µs", 12.34: "12.3 µs", 1000: "1 ms", 3921: "3.92 ms", 1e6: "1 s"} {
+		if got := lasting(us); got != want {
+			t.Errorf("lasting(%v) = %q, want %q", us, got, want)
+		}
 	}
 }
 

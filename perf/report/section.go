@@ -19,7 +19,7 @@ type section struct {
 	Figures []drawn
 	Tables  []grid
 	Notes   []string // about opponents
-	Noise   []string // what tells too little
+	Noise   []string // what tells too little; "~" marks it in tables and plots
 }
 
 // card is a figure that stands out.
@@ -91,107 +91,10 @@ func (s *section) writePlots(dir string) error {
 	return nil
 }
 
-func (s *section) pipeline(found *result.Pipeline) {
-	s.Title = "The balancer’s own work"
-	s.Lead = fmt.Sprintf("From the bytes of a frame to its verdict and the rewritten frame, without a network: %s, %s routing, frames of %s bytes, "+
-		"%.3g %% of the packets open a connection, batches of %d. Nanoseconds of one thread’s processor time.",
-		found.Family, found.Method, found.Size, 100*found.Mix, found.Batch)
-	g := grid{Head: []string{"flows", "ns/packet", "fastest", "slowest", "Mpps", "allocs/packet", "GC cycles"}}
-	g.Head = append(g.Head, found.StageOrder...)
-	for i := range found.Cases {
-		c := &found.Cases[i]
-		s.Cards = append(s.Cards, card{fmt.Sprintf("%.1f", c.NsPerPacket), "ns", fmt.Sprintf("a packet with %s flows, %.1f Mpps a core", short(float64(c.Flows)), c.PacketsPerSecond/1e6)})
-		row := []string{fmt.Sprint(c.Flows), fmt.Sprintf("%.1f", c.NsPerPacket), fmt.Sprintf("%.1f", c.Rounds.Min()), fmt.Sprintf("%.1f", c.Rounds.Max()),
-			fmt.Sprintf("%.2f", c.PacketsPerSecond/1e6), fmt.Sprint(c.AllocsPerPacket), fmt.Sprint(c.GCCycles)}
-		for _, stage := range c.StageOrder {
-			row = append(row, fmt.Sprintf("%.1f", c.Stages[stage]))
-		}
-		g.Rows = append(g.Rows, row)
-		if c.Noisy {
-			s.noisy(fmt.Sprintf("%d flows", c.Flows), c.Spread)
-		}
-	}
-	s.Tables = []grid{g}
-}
-
-func (s *section) table(found *result.Table) {
-	s.Title = "The connection table beside others"
-	s.Lead = "The same clients, in the same random order, in every table. Nanoseconds of processor time an operation, " +
-		"what a library does in the background included; on all cores at once, divided by their number. “× xlvs” is the median of the rounds’ ratios for a lookup."
-	g := grid{Head: []string{"table", "entries", "lookup", "× xlvs", "miss", "all cores", "insert", "all cores", "expire", "bytes/entry", "GC ms", "split clients", "lost entries"}}
-	noted := map[string]bool{}
-	for i := range found.Tables {
-		c := &found.Tables[i]
-		g.Rows = append(g.Rows, []string{c.Name, fmt.Sprint(c.Entries), fmt.Sprintf("%.1f", c.Lookup), optional("%.1f", c.Ratios["lookup_ns"]),
-			fmt.Sprintf("%.1f", c.LookupMiss), fmt.Sprintf("%.1f", c.LookupAll), fmt.Sprintf("%.1f", c.Insert), fmt.Sprintf("%.1f", c.InsertAll),
-			optional("%.1f", c.Expire), fmt.Sprintf("%.1f", c.BytesEntry), fmt.Sprintf("%.1f", c.CollectionNs/1e6),
-			fmt.Sprint(c.SplitClients), fmt.Sprint(c.LostEntries)})
-		if c.Noisy {
-			s.noisy(fmt.Sprintf("%s with %d entries", c.Name, c.Entries), max(c.Rounds["lookup_ns"].Spread(), c.Rounds["insert_ns"].Spread()))
-		}
-		if !noted[c.Name] {
-			noted[c.Name] = true
-			s.Notes = append(s.Notes, c.Name+" — "+c.Description+".")
-			if c.ExpireNote != "" {
-				s.Notes = append(s.Notes, c.Name+": expiry was not timed, "+c.ExpireNote+".")
-			}
-		}
-	}
-	s.tableCards(found.Tables)
-	s.Tables = []grid{g}
-}
-
-// tableCards say, at the largest size, how much slower lookups of the others are,
-// and whom they lose.
-func (s *section) tableCards(tables []result.TableCase) {
-	most := 0
-	for i := range tables {
-		most = max(most, tables[i].Entries)
-	}
-	for i := range tables {
-		c := &tables[i]
-		if c.Entries != most {
-			continue
-		}
-		kept := fmt.Sprintf("%d of %d clients split, %d entries lost", c.SplitClients, c.Clients, c.LostEntries)
-		if times, ok := c.Ratios["lookup_all_cores_ns"]; ok {
-			s.Cards = append(s.Cards, card{fmt.Sprintf("%.1f", times), "×", fmt.Sprintf("the time of xlvs, all cores, %s: %s", c.Name, kept)})
-		} else {
-			s.Cards = append(s.Cards, card{fmt.Sprintf("%.0f", c.LookupAll), "ns", fmt.Sprintf("a lookup on all cores among %s, %s: %s", short(float64(most)), c.Name, kept)})
-		}
-	}
-}
-
-func (s *section) wire(found *result.Wire) {
-	s.Title = "Frames through a wire"
-	s.Lead = "A generator at one end, the balancer at the other, a sink that counts. Balancers take turns, round by round. " +
-		"“of limit” is the median of the rounds’ ratios to XDP_TX, which does no work at all."
-	g := grid{Head: []string{"balancer", "queues", "Mpps", "slowest", "fastest", "of limit", "loss-free", "p50 µs", "p99 µs", "p99.9 µs", "new/s", "CPU ns", "mode"}}
-	for i := range found.Runs {
-		r := &found.Runs[i]
-		if r.Skipped != "" {
-			s.Notes = append(s.Notes, fmt.Sprintf("%s with %s was skipped: %s", r.Name, queuesOf(r.Queues), r.Skipped))
-			continue
-		}
-		g.Rows = append(g.Rows, []string{r.Name, fmt.Sprint(r.Queues), fmt.Sprintf("%.3f", r.Mpps), fmt.Sprintf("%.3f", r.Rounds.Min()), fmt.Sprintf("%.3f", r.Rounds.Max()),
-			optional("%.2f", r.Ratio), optional("%.3f", r.MppsLossFree), optional("%.0f", r.Latency.P50), optional("%.0f", r.Latency.P99),
-			optional("%.0f", r.Latency.P999), optional("%.0f", r.ConnectionsPerSecond), optional("%.0f", r.CPUNsPerPacket), r.Mode})
-		if len(s.Cards) < 6 {
-			s.Cards = append(s.Cards, card{fmt.Sprintf("%.2f", r.Mpps), "Mpps", r.Name + ", " + queuesOf(r.Queues)})
-		}
-		if r.Noisy {
-			s.noisy(r.Name+" with "+queuesOf(r.Queues), r.Spread)
-		}
-		if r.Duplicates > 0 {
-			s.Notes = append(s.Notes, fmt.Sprintf("%s with %s sent %d frames twice", r.Name, queuesOf(r.Queues), r.Duplicates))
-		}
-	}
-	s.Tables = []grid{g}
-}
-
-// noisy notes that a figure tells too little.
+// noisy notes that a figure tells too little. It is the one of the tables and plots that
+// has the mark.
 func (s *section) noisy(what string, spread float64) {
-	s.Noise = append(s.Noise, fmt.Sprintf("Too noisy to tell: %s, half of the rounds are within %.0f %% of the median.", what, 100*spread))
+	s.Noise = append(s.Noise, fmt.Sprintf("%s Too noisy to tell: %s. The middle half of the rounds spans %.0f %% of the median.", mark(true), what, 100*spread))
 }
 
 // queuesOf counts queues in words.
@@ -221,8 +124,10 @@ func (s *section) Facts() [][2]string {
 		{"processor", cpu}, {"caches", m.Caches}, {"memory", fmt.Sprintf("%.1f GiB", float64(m.MemoryMB)/1024)}, {"governor", m.Governor},
 		{"kernel", m.Kernel}, {"huge pages", m.HugePages}, {"load before", m.Load}, {"xlvs", m.Version}, {"commit", m.Commit}, {"Go", strings.TrimPrefix(m.GoVersion, "go")},
 	}
-	for _, i := range m.Interfaces {
-		facts = append(facts, [2]string{i.Name, fmt.Sprintf("%s, %d queues, MTU %d, XDP %s, %s", i.Driver, i.Queues, i.MTU, i.XDP, i.Mode)})
+	if s.Run.Wire != nil {
+		for _, i := range s.Run.Wire.Interfaces {
+			facts = append(facts, [2]string{i.Name, fmt.Sprintf("%s, %s, MTU %d", i.Driver, queuesOf(i.Queues), i.MTU)})
+		}
 	}
 	kept := facts[:0]
 	for _, f := range facts {

@@ -31,13 +31,17 @@ func kindOf(run *result.Run) (string, error) {
 // Write adds a run to the report in dir, which it makes if it is missing, and returns
 // the path of the page. A run replaces the one of its kind that was there. Beside
 // index.html, which needs nothing else, there are for each run its results as
-// KIND.json, its benchmark lines as KIND.txt, and its plots as SVG and PNG.
+// KIND.json, its benchmark lines as KIND.txt, and its plots as SVG and PNG; those of the
+// run that was there go.
 func Write(dir string, run *result.Run) (page string, err error) {
 	kind, err := kindOf(run)
 	if err != nil {
 		return "", fmt.Errorf("report: %w", err)
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", fmt.Errorf("report: %w", err)
+	}
+	if err := removePlots(dir, kind); err != nil {
 		return "", fmt.Errorf("report: %w", err)
 	}
 	if err := writeRun(dir, kind, run); err != nil {
@@ -88,10 +92,28 @@ func writeRun(dir, kind string, run *result.Run) error {
 	if err := WriteBenchmarks(&lines, run); err != nil {
 		return err
 	}
-	if lines.Len() == 0 {
+	return writeFile(filepath.Join(dir, kind+".txt"), lines.Bytes())
+}
+
+// removePlots removes the plots of the run of a kind that is in dir. Those of a run that
+// cannot be read stay: only what it drew is ours.
+func removePlots(dir, kind string) error {
+	run, err := readRun(dir, kind)
+	if err != nil || run == nil {
 		return nil
 	}
-	return writeFile(filepath.Join(dir, kind+".txt"), lines.Bytes())
+	s, err := newSection(kind, run)
+	if err != nil {
+		return nil
+	}
+	for _, f := range s.Figures {
+		for _, ending := range []string{".svg", ".png"} {
+			if err := os.Remove(filepath.Join(dir, f.Name+ending)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // readRun returns the run of a kind that is in dir, nil if there is none.

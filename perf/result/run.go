@@ -16,28 +16,17 @@ type Run struct {
 
 // Machine is what the figures depend on beside the program.
 type Machine struct {
-	Host       string      `json:"host,omitempty"`
-	CPU        string      `json:"cpu"`
-	Cores      int         `json:"cores"`
-	MemoryMB   uint64      `json:"memory_mb"`
-	Caches     string      `json:"caches,omitempty"` // of the first core, by level
-	Hypervisor bool        `json:"hypervisor"`       // the processor says it is a virtual one
-	Governor   string      `json:"governor,omitempty"`
-	HugePages  string      `json:"transparent_huge_pages,omitempty"`
-	Kernel     string      `json:"kernel"`
-	GoVersion  string      `json:"go"`
-	Version    string      `json:"version"`
-	Commit     string      `json:"commit,omitempty"` // "+dirty" behind it if the tree had changes
-	Load       string      `json:"load"`             // average of 1, 5 and 15 minutes, when the run began
-	Interfaces []Interface `json:"interfaces,omitempty"`
-}
-
-// Interface is a network interface that a run used.
-type Interface struct {
-	Name   string `json:"name"`
-	Driver string `json:"driver"`
-	Queues int    `json:"queues"`
-	MTU    int    `json:"mtu"`
-	XDP    string `json:"xdp"`  // how the program is attached: native, generic
-	Mode   string `json:"mode"` // as bound: zerocopy, copy
+	Host       string `json:"host,omitempty"`
+	CPU        string `json:"cpu"`
+	Cores      int    `json:"cores"`
+	MemoryMB   uint64 `json:"memory_mb"`
+	Caches     string `json:"caches,omitempty"` // of the first core, by level
+	Hypervisor bool   `json:"hypervisor"`       // the processor says it is a virtual one
+	Governor   string `json:"governor,omitempty"`
+	HugePages  string `json:"transparent_huge_pages,omitempty"`
+	Kernel     string `json:"kernel"`
+	GoVersion  string `json:"go"`
+	Version    string `json:"version"`
+	Commit     string `json:"commit,omitempty"` // "+dirty" behind it if the tree had changes
+	Load       string `json:"load"`             // average of 1, 5 and 15 minutes, when the run began
 }

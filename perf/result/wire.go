@@ -3,6 +3,17 @@ package result
 // Wire is what `xlvs bench wire` finds: balancers between a generator and a sink.
 type Wire struct {
 	Runs []WireRun `json:"runs"`
+	// Interfaces are those that the balancers were put on.
+	Interfaces []Interface `json:"interfaces,omitempty"`
+}
+
+// Interface is a network interface that balancers were put on. A run's Mode is how
+// each of them was bound to it.
+type Interface struct {
+	Name   string `json:"name"`
+	Driver string `json:"driver"`
+	Queues int    `json:"queues"` // receive queues
+	MTU    int    `json:"mtu"`
 }
 
 // WireRun is one balancer with one number of queues.
@@ -26,9 +37,10 @@ type WireRun struct {
 	// is how it was searched for.
 	MppsLossFree float64 `json:"mpps_loss_free"`
 	Trials       []Trial `json:"trials,omitempty"`
-	// LossFreeRounds are the MppsLossFree of each round.
+	// LossFreeRounds are the MppsLossFree of each round in which it was searched for; 0
+	// is a round in which no rate was carried without loss.
 	LossFreeRounds Rounds `json:"rounds_mpps_loss_free,omitempty"`
-	// Latency is at half of MppsLossFree; Latencies has each load that was tried.
+	// Latency is at the load nearest to one half; Latencies has each load that was tried.
 	Latency   Percentiles `json:"latency_us"`
 	Latencies []Latency   `json:"latencies,omitempty"`
 	// ConnectionsPerSecond is new connections, each of one packet, at the sink.
@@ -64,19 +76,45 @@ type Percentiles struct {
 	Max  float64 `json:"max"`
 }
 
-// Latency is a distribution at one load.
+// Latency is a distribution at one load. Percentiles are medians of the rounds', but
+// for Max; Samples, Max, CDF and Tail are of all rounds together.
 type Latency struct {
 	OfferedMpps float64 `json:"offered_mpps"`
-	Load        float64 `json:"load"` // share of the loss-free rate
-	Samples     int64   `json:"samples"`
+	// Load is the rate as a share of what one balancer, the same for all, carries: of
+	// its loss-free rate if that was searched for, else of its throughput.
+	Load    float64 `json:"load"`
+	Samples int64   `json:"samples"` // frames that were timed
 	Percentiles
+	// P999Rounds are the 99.9th percentiles of the rounds, in microseconds.
+	P999Rounds Rounds `json:"rounds_p999_us,omitempty"`
 	// CDF are points of the distribution, by rising share: which share of the packets
 	// took at most that many microseconds.
 	CDF []Point `json:"cdf,omitempty"`
+	// Tail is the histogram from its slow end, by rising delay: how many frames took at
+	// least so long. It has the powers of ten and about twenty delays between two of
+	// them, of those that no frame lies between only the longest, and ends with the slowest.
+	Tail []Slower `json:"tail,omitempty"`
+}
+
+// SlowerThan is how many of the timed frames took at least so many microseconds; exact,
+// to the histogram's resolution of some 1 %, for powers of ten.
+func (l *Latency) SlowerThan(us float64) int64 {
+	for _, s := range l.Tail {
+		if s.Us >= us {
+			return s.Frames
+		}
+	}
+	return 0
 }
 
 // Point is one point of a cumulative distribution.
 type Point struct {
 	Us    float64 `json:"us"`
 	Share float64 `json:"share"`
+}
+
+// Slower is how many frames took at least Us microseconds.
+type Slower struct {
+	Us     float64 `json:"us"`
+	Frames int64   `json:"frames"`
 }

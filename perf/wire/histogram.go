@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"math"
+	"slices"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -74,4 +76,33 @@ func distributionOf(h *hdrhistogram.Histogram) []result.Point {
 		points = append(points, result.Point{Us: micros(h.Max()), Share: 1})
 	}
 	return points
+}
+
+// tailSteps is how many delays a tail has from one power of ten to the next.
+const tailSteps = 20
+
+// tailOf is the tail of a histogram.
+func tailOf(h *hdrhistogram.Histogram) []result.Slower {
+	bars := slices.DeleteFunc(h.Distribution(), func(b hdrhistogram.Bar) bool { return b.Count == 0 })
+	if len(bars) == 0 {
+		return nil
+	}
+	var tail []result.Slower
+	add := func(us float64, frames int64) {
+		if n := len(tail); n > 0 && tail[n-1].Frames == frames {
+			tail = tail[:n-1] // no frame lies between
+		}
+		tail = append(tail, result.Slower{Us: us, Frames: frames})
+	}
+	at := func(step int) float64 { return math.Pow(10, float64(step)/tailSteps) } // microseconds
+	step := int(math.Floor(tailSteps * math.Log10(micros(bars[0].From))))
+	left := h.TotalCount()
+	for _, bar := range bars {
+		for ; at(step) <= micros(bar.To); step++ {
+			add(at(step), left)
+		}
+		left -= bar.Count
+	}
+	add(micros(h.Max()), bars[len(bars)-1].Count)
+	return tail
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/xlvs/xlvs/perf/result"
 )
 
 // bucketModel is what wire.c does, by other means.
@@ -67,5 +69,46 @@ func TestHistogramKeepsPercentiles(t *testing.T) {
 	}
 	if last != 1 {
 		t.Errorf("the distribution ends at %v", last)
+	}
+}
+
+// TestTailCounts compares a tail with the delays themselves, those within 1 % of a
+// power of ten left out: they are on either side of it.
+func TestTailCounts(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		delays := rapid.SliceOfN(rapid.Int64Range(1, longestDelay).Filter(func(ns int64) bool {
+			power := math.Round(math.Log10(float64(ns)))
+			return math.Abs(float64(ns)/math.Pow(10, power)-1) > 0.01
+		}), 1, 50).Draw(t, "delays")
+		h := newHistogram()
+		for _, ns := range delays {
+			if err := h.RecordValue(ns); err != nil {
+				t.Fatal(err)
+			}
+		}
+		l := result.Latency{Tail: tailOf(h)}
+		for us := 0.001; us < 1e7; us *= 10 {
+			want := int64(0)
+			for _, ns := range delays {
+				if micros(ns) >= us {
+					want++
+				}
+			}
+			if got := l.SlowerThan(us); got != want {
+				t.Fatalf("%d frames took %v us, want %d of %v: %+v", got, us, want, delays, l.Tail)
+			}
+		}
+		first, last := l.Tail[0], l.Tail[len(l.Tail)-1]
+		if first.Frames != int64(len(delays)) || last.Us != micros(h.Max()) || last.Frames < 1 {
+			t.Fatalf("from %+v to %+v, want all %d to the slowest", first, last, len(delays))
+		}
+		for i := 1; i < len(l.Tail); i++ {
+			if l.Tail[i].Us <= l.Tail[i-1].Us || l.Tail[i].Frames >= l.Tail[i-1].Frames {
+				t.Fatalf("%+v is behind %+v", l.Tail[i], l.Tail[i-1])
+			}
+		}
+	})
+	if tail := tailOf(newHistogram()); tail != nil {
+		t.Errorf("nothing has the tail %v", tail)
 	}
 }

@@ -1,13 +1,19 @@
 package wire
 
-import "github.com/xlvs/xlvs/perf/result"
+import (
+	"math"
+	"slices"
+
+	"github.com/xlvs/xlvs/perf/measure"
+	"github.com/xlvs/xlvs/perf/result"
+)
 
 // limit is the opponent that ratios are to.
 const limit = "xdp-tx"
 
 // results is what the rounds come to: medians, and the rounds beside them.
 func (r *runner) results() *result.Wire {
-	w := &result.Wire{Runs: []result.WireRun{}}
+	w := &result.Wire{Runs: []result.WireRun{}, Interfaces: r.o.interfaces()}
 	for _, s := range r.seats {
 		w.Runs = append(w.Runs, s.result(r.o))
 	}
@@ -21,6 +27,15 @@ func (r *runner) results() *result.Wire {
 	return w
 }
 
+// interfaces are those that the opponents were put on: one of the host, or one end of
+// a veth pair that was made for each of them.
+func (o *Options) interfaces() []result.Interface {
+	if o.Interface != "" {
+		return []result.Interface{measure.Interface(o.Interface)}
+	}
+	return []result.Interface{{Name: farDevice, Driver: "veth", Queues: slices.Max(o.Queues), MTU: 1500}}
+}
+
 func (s *seat) result(o *Options) result.WireRun {
 	run := result.WireRun{Name: s.opponent.name, Queues: s.queues, Size: o.Size, Flows: o.Flows, Mode: s.mode, Skipped: s.skipped, Failed: s.failed}
 	var offered, lossFree, fresh, cpu result.Rounds
@@ -29,11 +44,13 @@ func (s *seat) result(o *Options) result.WireRun {
 			continue
 		}
 		run.Rounds = append(run.Rounds, mega(m.throughput.bestSecond))
-		offered = append(offered, mega(m.throughput.offered()))
+		if m.throughput.elapsed > 0 { // on a real interface another box offers
+			offered = append(offered, mega(m.throughput.offered()))
+		}
 		run.Lost += m.throughput.sent - min(m.throughput.received, m.throughput.sent)
 		run.Duplicates += m.throughput.duplicates
 		cpu = append(cpu, float64(m.cpu.Nanoseconds()))
-		if m.lossFree > 0 {
+		if len(m.trials) > 0 {
 			lossFree = append(lossFree, mega(m.lossFree))
 		}
 		run.Trials = append(run.Trials, m.trials...)
@@ -49,8 +66,7 @@ func (s *seat) result(o *Options) result.WireRun {
 	return run
 }
 
-// addLatencies puts in the delays at each load: percentiles are the medians of the
-// rounds' percentiles, the distribution is of all frames of all rounds.
+// addLatencies puts in the delays at each load.
 func (s *seat) addLatencies(run *result.WireRun, o *Options) {
 	for i, load := range o.Loads {
 		all := newHistogram()
@@ -70,11 +86,14 @@ func (s *seat) addLatencies(run *result.WireRun, o *Options) {
 		if all.TotalCount() == 0 {
 			continue
 		}
-		l := result.Latency{OfferedMpps: rate.Median(), Load: load, Samples: all.TotalCount(), CDF: distributionOf(all)}
+		l := result.Latency{OfferedMpps: rate.Median(), Load: load, Samples: all.TotalCount(), P999Rounds: p999, CDF: distributionOf(all), Tail: tailOf(all)}
 		l.Percentiles = result.Percentiles{P50: p50.Median(), P90: p90.Median(), P99: p99.Median(), P999: p999.Median(), Max: most.Max()}
 		run.Latencies = append(run.Latencies, l)
 	}
-	if len(run.Latencies) > 0 {
-		run.Latency = run.Latencies[0].Percentiles
+	half := math.Inf(1)
+	for _, l := range run.Latencies {
+		if distance := math.Abs(l.Load - 0.5); distance < half {
+			half, run.Latency = distance, l.Percentiles
+		}
 	}
 }
