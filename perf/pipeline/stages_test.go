@@ -81,7 +81,7 @@ func typeOf(f *ast.FuncDecl) string {
 
 // calls lists the exported functions that a method calls, in their order, with those
 // that the package's own functions call in the places where these are called. In front
-// of a Stage is the condition that it is called under.
+// of a Stage, or another of that name's kind, are the conditions that it is called under.
 func (s *source) calls(of, method string) []string {
 	f := s.functions[of+"."+method]
 	if f == nil {
@@ -112,12 +112,14 @@ func (c *caller) function(f *ast.FuncDecl) {
 func (c *caller) visit(n ast.Node) bool {
 	switch n := n.(type) {
 	case *ast.IfStmt:
-		if len(n.Body.List) == 1 && strings.Contains(c.text(n.Body), ".Stage(") {
-			condition := c.text(n.Cond)
-			if n.Init != nil {
-				condition = c.text(n.Init) + "; " + condition
-			}
-			c.found = append(c.found, "if "+strings.ReplaceAll(condition, c.self+".", ""))
+		if len(n.Body.List) == 1 {
+			c.condition("if", n.Body, n.Init, n.Cond)
+		}
+	case *ast.SwitchStmt:
+		c.condition("switch", n.Body, n.Init, n.Tag)
+	case *ast.CaseClause:
+		for _, choice := range n.List {
+			c.condition("case", &ast.BlockStmt{List: n.Body}, nil, choice)
 		}
 	case *ast.CallExpr:
 		for _, argument := range n.Args { // are called before
@@ -127,6 +129,19 @@ func (c *caller) visit(n ast.Node) bool {
 		return false
 	}
 	return true
+}
+
+// condition notes what a Stage in a body depends on.
+func (c *caller) condition(kind string, body *ast.BlockStmt, init ast.Stmt, of ast.Expr) {
+	if !strings.Contains(c.text(body), ".Stage") {
+		return
+	}
+	for _, part := range []ast.Node{init, of} {
+		if part != nil {
+			kind += " " + strings.ReplaceAll(c.text(part), c.self+".", "")
+		}
+	}
+	c.found = append(c.found, kind)
 }
 
 // call follows a call of name, or notes it.
