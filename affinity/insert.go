@@ -59,46 +59,68 @@ func (t *table) place(home uint32, b *uint32, k *Key, bound, lived uint64, now T
 		t.live.Add(-1)
 		return Entry{}, false
 	}
-	n, d, ok := t.claim(home)
+	e, ok := t.fill(home, b, k, bound, lived)
 	if !ok && t.makeRoom(home, b, reachable, now) {
-		n, d, ok = t.claim(home)
+		e, ok = t.fill(home, b, k, bound, lived)
 	}
 	if !ok {
 		t.live.Add(-1)
-		return Entry{}, false
 	}
+	return e, ok
+}
+
+// fill writes an entry into the nearest free slot of its home's probe sequence, if
+// there is one. Only the holder of a bucket's lock may fill its slots. The caller has
+// that of home, where there is room as a rule; a bucket whose lock somebody else has
+// this moment is left out, so that no two wait for each other.
+func (t *table) fill(home uint32, b *uint32, k *Key, bound, lived uint64) (Entry, bool) {
+	if n, ok := t.vacancy(home); ok {
+		*b |= 1
+		return t.write(n, k, bound, lived), true
+	}
+	for d := 1; d < probes; d++ {
+		bucket := t.probe(home, d)
+		if _, ok := t.vacancy(bucket); !ok {
+			continue
+		}
+		theirs, ok := t.tryLock(bucket)
+		if !ok {
+			continue
+		}
+		if n, ok := t.vacancy(bucket); ok {
+			e := t.write(n, k, bound, lived)
+			t.unlock(bucket, theirs)
+			*b |= 1 << d
+			return e, true
+		}
+		t.unlock(bucket, theirs)
+	}
+	return Entry{}, false
+}
+
+// vacancy returns a free slot of a bucket. It stays free for the holder of the
+// bucket's lock alone.
+func (t *table) vacancy(bucket uint32) (n uint32, ok bool) {
+	n = bucket * slotsPerBucket
+	if t.slot(n)[ident].Load()&statusMask == statusFree {
+		return n, true
+	}
+	return n + 1, t.slot(n + 1)[ident].Load()&statusMask == statusFree
+}
+
+// write makes an entry of a vacant slot. Nobody reads what is in it before its ident
+// says that it is live.
+func (t *table) write(n uint32, k *Key, bound, lived uint64) Entry {
 	s := t.slot(n)
 	id := k.ident | s[ident].Load()&incarnationMask | statusLive
 	e := Entry{bind: bound, life: lived | incarnation(id)&lifeMask<<lifeOwn, ident: id, at: n}
-	s[address].Store(k.addr[0])
 	if t.v6 {
 		e.at |= atIPv6
-		l := &t.lines[n]
-		for i := 1; i < len(k.addr); i++ {
-			l[address+i].Store(k.addr[i])
-		}
+		publish6(&t.lines[n], e.ident, e.bind, e.life, &k.addr)
+	} else {
+		publish4(s, e.ident, e.bind, e.life, k.addr[0])
 	}
-	s[bind].Store(e.bind)
-	s[life].Store(e.life)
-	s[ident].Store(id)
-	*b |= 1 << d
-	return e, true
-}
-
-// claim takes the nearest free slot of a home's probe sequence and returns it,
-// marked busy, with its distance.
-func (t *table) claim(home uint32) (n uint32, d int, ok bool) {
-	for d := range probes {
-		first := t.probe(home, d) * slotsPerBucket
-		for n := first; n < first+slotsPerBucket; n++ {
-			word := &t.slot(n)[ident]
-			id := word.Load()
-			if id&statusMask == statusFree && word.CompareAndSwap(id, id|statusBusy) {
-				return n, d, true
-			}
-		}
-	}
-	return 0, 0, false
+	return e
 }
 
 // patience is how many buckets makeRoom looks through for a better victim before

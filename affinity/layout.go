@@ -24,7 +24,7 @@ import "fmt"
 //	word  bits   meaning
 //	0 ident      63-48 source port   47-32 destination port   31-24 protocol
 //	             23-2 incarnation: how often the slot was emptied, mod 2^22
-//	             1-0 status: 0 free, 1 being filled, 2 live
+//	             1-0 status: 0 free, 2 live
 //	1 bind       31-0 the server's service.ID
 //	             63-32 a connection: slot of its template + 1, or 0
 //	                   a template: how many connections hold it, all ones: dying
@@ -49,9 +49,10 @@ import "fmt"
 // A reader loads ident (live, ports and protocol as wanted), the addresses, bind and
 // life, and ident again: if it is unchanged and life's incarnation agrees with it,
 // the words belong together. If not, the entry was deleted while it was looked at:
-// a miss. A writer under the home's lock claims a free slot by compare-and-swap (it may be
-// wanted by other homes), fills it and publishes ident last. Deletion first takes
-// life out by compare-and-swap, which fails if somebody extended it, then frees ident.
+// a miss. A writer has the home's lock; to fill a slot it needs that of the slot's bucket,
+// too, because other homes may want it. It publishes ident last. Deletion needs the home's
+// lock alone: it first takes life out by compare-and-swap, which fails if somebody extended
+// it, then frees ident, and leaves the slot to others with that.
 // Everybody else changes life and bind by compare-and-swap only, and life carries the
 // incarnation, so nothing is ever written to an entry's successor.
 
@@ -93,7 +94,6 @@ const (
 	identPorts       = 32
 	statusMask       = 3
 	statusFree       = 0
-	statusBusy       = 1
 	statusLive       = 2
 	// identKey covers what of ident belongs to the key.
 	identKey = ^uint64(1<<identProtocol - 1)
