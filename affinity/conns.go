@@ -41,7 +41,14 @@ func (c *Conns) Touch(h Hash, v6 bool) uint64 { return c.of(v6).touch(h) }
 // Stage loads what lookups of the keys will look at, so that the waits for memory
 // overlap; it changes nothing but the time that the lookups take. hashes are the keys',
 // and as many. The result has no meaning, as Touch's has none.
-func (c *Conns) Stage(keys []Key, hashes []Hash) uint64 { return stage(c.v4, c.v6, keys, hashes) }
+func (c *Conns) Stage(keys []Key, hashes []Hash) uint64 {
+	return stage(c.v4, c.v6, keys, hashes, false)
+}
+
+// StageNew is Stage for keys most of which have no entry yet, and will get one.
+func (c *Conns) StageNew(keys []Key, hashes []Hash) uint64 {
+	return stage(c.v4, c.v6, keys, hashes, true)
+}
 
 // Cached reports whether the connections are so few that they are in the processor's
 // caches: then Stage costs more than it saves for keys that are there. Where new

@@ -28,7 +28,14 @@ func (t *Templates) Hash(k *Key) Hash { return t.secret.hash(k) }
 func (t *Templates) Touch(h Hash, v6 bool) uint64 { return t.of(v6).touch(h) }
 
 // Stage is Conns.Stage for templates.
-func (t *Templates) Stage(keys []Key, hashes []Hash) uint64 { return stage(t.v4, t.v6, keys, hashes) }
+func (t *Templates) Stage(keys []Key, hashes []Hash) uint64 {
+	return stage(t.v4, t.v6, keys, hashes, false)
+}
+
+// StageNew is Conns.StageNew for templates.
+func (t *Templates) StageNew(keys []Key, hashes []Hash) uint64 {
+	return stage(t.v4, t.v6, keys, hashes, true)
+}
 
 // Lookup returns the key's template if it is valid by time or by holders. Whether its server
 // still is, is for the caller to say, see Rebind.

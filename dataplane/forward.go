@@ -109,7 +109,10 @@ func (f *Forwarder) parse(frames [][]byte, verdicts []Verdict) {
 		b.n++
 	}
 	// As many of these may be new as of the last batch were.
-	if manyNew := 4*f.missed.n > b.n; manyNew || !f.tables.Conns.Cached() {
+	switch manyNew := 4*f.missed.n > b.n; {
+	case manyNew:
+		f.folded ^= f.tables.Conns.StageNew(b.keys[:b.n], b.hashes[:b.n])
+	case !f.tables.Conns.Cached():
 		f.folded ^= f.tables.Conns.Stage(b.keys[:b.n], b.hashes[:b.n])
 	}
 }
@@ -140,7 +143,7 @@ func (f *Forwarder) prepare() {
 		}
 	}
 	if b.n > 1 {
-		f.folded ^= f.tables.Templates.Stage(b.keys[:b.n], b.hashes[:b.n])
+		f.folded ^= f.tables.Templates.StageNew(b.keys[:b.n], b.hashes[:b.n])
 	}
 }
 

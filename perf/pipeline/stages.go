@@ -87,7 +87,10 @@ func (w *walk) parse(frames [][]byte, hash bool) {
 // touch loads what the lookups will look at.
 func (w *walk) touch() {
 	b := &w.known
-	if manyNew := 4*w.missed.n > b.n; manyNew || !w.tables.Conns.Cached() {
+	switch manyNew := 4*w.missed.n > b.n; {
+	case manyNew:
+		w.kept ^= w.tables.Conns.StageNew(b.keys[:b.n], b.hashes[:b.n])
+	case !w.tables.Conns.Cached():
 		w.kept ^= w.tables.Conns.Stage(b.keys[:b.n], b.hashes[:b.n])
 	}
 }
@@ -120,7 +123,7 @@ func (w *walk) prepare() {
 		b.hashes[m] = w.tables.Templates.Hash(&b.keys[m])
 	}
 	if b.n > 1 {
-		w.kept ^= w.tables.Templates.Stage(b.keys[:b.n], b.hashes[:b.n])
+		w.kept ^= w.tables.Templates.StageNew(b.keys[:b.n], b.hashes[:b.n])
 	}
 }
 
