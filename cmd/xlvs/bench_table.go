@@ -55,8 +55,8 @@ func benchTable(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	o.printf("%-10s %9s  %29s %6s  %17s  %7s %7s  %8s %8s\n", "", "", "lookup ns", "", "insert ns", "expire", "bytes", "", "")
-	o.printf("%-10s %9s  %8s %9s %10s %6s  %8s %8s  %7s %7s  %8s %8s\n",
+	o.printf("%-12s %9s  %29s %6s  %17s  %7s %7s  %8s %8s\n", "", "", "lookup ns", "", "insert ns", "expire", "bytes", "", "")
+	o.printf("%-12s %9s  %8s %9s %10s %6s  %8s %8s  %7s %7s  %8s %8s\n",
 		"table", "entries", "hit", "miss", "all cores", "x", "one core", "all", "ns", "entry", "split", "lost")
 	found, err := table.Run(c.Context, options, o.progress, func(cases []result.TableCase) {
 		for i := range cases {
@@ -87,7 +87,7 @@ func tableLine(one *result.TableCase) string {
 	if one.Noisy {
 		noisy = "  too noisy to tell"
 	}
-	return fmt.Sprintf("%-10s %9d  %8.1f %9.1f %10.1f %6s  %8.1f %8.1f  %7s %7.1f  %8d %8d%s\n", one.Name, one.Entries,
+	return fmt.Sprintf("%-12s %9d  %8.1f %9.1f %10.1f %6s  %8.1f %8.1f  %7s %7.1f  %8d %8d%s\n", one.Name, one.Entries,
 		one.Lookup, one.LookupMiss, one.LookupAll, times, one.Insert, one.InsertAll, expire, one.BytesEntry,
 		one.SplitClients, one.LostEntries, noisy)
 }

@@ -11,8 +11,11 @@
 //
 //   - xlvs has the whole key of a connection, addresses, ports and protocol, made from
 //     a tuple at each call, and works in batches of 64 as the workers do.
-//   - The others get address and port packed into a uint64, the key that is cheapest
-//     for them. They take one key a call; none has a call for more.
+//   - xsync.Map has the whole key, too, in two words. Beside it, and to all others,
+//     the client's address and port are given packed into a uint64: ristretto takes
+//     nothing longer without an allocation, and it is the key that is cheapest for
+//     them. A balancer of more than one service could not use it.
+//   - All but xlvs take one key a call; none has a call for more.
 //   - Every table also remembers when an entry is over, as a balancer must. The caches
 //     do it by themselves; for the maps it is part of the value.
 //

@@ -33,7 +33,7 @@ type kind struct {
 // ours is the name of the director's own table.
 const ours = "xlvs"
 
-var kinds = []kind{kindXLVS, kindRistretto, kindOtter, kindXsync, kindSyncMap}
+var kinds = []kind{kindXLVS, kindRistretto, kindOtter, kindXsync, kindXsync64, kindSyncMap}
 
 const (
 	servers = 8
@@ -47,6 +47,18 @@ func serverOf(client uint32) uint32 { return client%servers + 1 }
 // clientKey is a client's address and port in 48 bits: 16 ports an address.
 func clientKey(client uint32) uint64 {
 	return uint64(0x0a000000+client/16)<<16 | uint64(clientPort(client))
+}
+
+// connection is the whole key of a connection, the protocol included.
+type connection struct{ addresses, ports uint64 }
+
+// connectionKey is the key of a client's connection to the virtual address.
+func connectionKey(client uint32) connection {
+	const vip, port, tcp = 203<<24 | 113<<8 | 10, 80, 6
+	return connection{
+		addresses: uint64(0x0a000000+client/16)<<32 | vip,
+		ports:     uint64(clientPort(client))<<32 | port<<16 | tcp,
+	}
 }
 
 func clientPort(client uint32) uint16 { return uint16(1024 + client%16) }
