@@ -60,9 +60,10 @@ func throughputGrid(runs []result.WireRun) grid {
 func (s *section) latencyGrid(runs []result.WireRun) grid {
 	const pause = 1000 // microseconds
 	g := grid{
-		Caption: "How long packets took, in microseconds. Percentiles are medians of the rounds, the slowest packet is of all of them.",
+		Caption: "How long packets took from when they were due, in microseconds. Percentiles are medians of the rounds, the slowest packet is of all of them. " +
+			"Waited is the time that balancer or generator wanted their CPU while other programs had it.",
 		Head: []string{"balancer", "queues", "load %", "Mpps", "packets", "p50 µs", "p90 µs", "p99 µs", "p99.9 µs", "least p99.9 µs", "most p99.9 µs",
-			"slowest µs", "packets of 1 ms or more"},
+			"slowest µs", "packets of 1 ms or more", "lost", "balancer waited %", "generator waited %"},
 	}
 	for i := range runs {
 		r := &runs[i]
@@ -78,7 +79,8 @@ func (s *section) latencyGrid(runs []result.WireRun) grid {
 			}
 			g.Rows = append(g.Rows, []string{r.Name, fmt.Sprint(r.Queues), fmt.Sprintf("%.3g", 100*l.Load), fmt.Sprintf("%.3f", l.OfferedMpps), fmt.Sprint(l.Samples),
 				fmt.Sprintf("%.1f", l.P50), fmt.Sprintf("%.1f", l.P90), fmt.Sprintf("%.1f", l.P99), mark(noisy) + fmt.Sprintf("%.1f", l.P999),
-				optional("%.1f", l.P999Rounds.Min()), optional("%.1f", l.P999Rounds.Max()), fmt.Sprintf("%.1f", l.Max), late})
+				optional("%.1f", l.P999Rounds.Min()), optional("%.1f", l.P999Rounds.Max()), fmt.Sprintf("%.1f", l.Max), late,
+				fmt.Sprint(l.Lost), fmt.Sprintf("%.2f", 100*l.BalancerWaited), fmt.Sprintf("%.2f", 100*l.GeneratorWaited)})
 		}
 	}
 	return g

@@ -84,9 +84,16 @@ type Latency struct {
 	// its loss-free rate if that was searched for, else of its throughput.
 	Load    float64 `json:"load"`
 	Samples int64   `json:"samples"` // frames that were timed
+	Lost    uint64  `json:"lost"`    // frames that were sent and never came
 	Percentiles
 	// P999Rounds are the 99.9th percentiles of the rounds, in microseconds.
 	P999Rounds Rounds `json:"rounds_p999_us,omitempty"`
+	// BalancerWaited and GeneratorWaited are the shares of the time in which a thread that
+	// carried frames, or a generator, was ready to run while something else had its CPU. A
+	// delay counts from when a frame was due, so that packets wait for either. 0 if the
+	// kernel does not tell, or the balancer is the kernel.
+	BalancerWaited  float64 `json:"balancer_waited"`
+	GeneratorWaited float64 `json:"generator_waited"`
 	// CDF are points of the distribution, by rising share: which share of the packets
 	// took at most that many microseconds.
 	CDF []Point `json:"cdf,omitempty"`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -113,6 +114,7 @@ type outcome struct {
 	elapsed               time.Duration // that the generators were at work
 	bestSecond, allOfThem float64       // frames a second at the sink
 	delays                *hdrhistogram.Histogram
+	waited                time.Duration // that a generator wanted its CPU and others had it
 }
 
 // offered is the frames a second that the generators sent.
@@ -226,8 +228,12 @@ func (e *ends) generate(ctx context.Context, duration time.Duration, o *outcome)
 	defer cancel()
 	started := time.Now()
 	var group errgroup.Group
+	waits := make([]time.Duration, len(e.cpus))
 	for i, cpu := range e.cpus {
-		group.Go(func() error { return e.generator(ctx, i, cpu) })
+		group.Go(func() (err error) {
+			waits[i], err = e.generator(ctx, i, cpu)
+			return err
+		})
 	}
 	var samples []sample
 	ticker := time.NewTicker(sampleEvery)
@@ -247,6 +253,7 @@ func (e *ends) generate(ctx context.Context, duration time.Duration, o *outcome)
 	}
 	err := group.Wait()
 	o.elapsed = time.Since(started)
+	o.waited = slices.Max(waits)
 	if err == nil && !errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
 		err = context.Cause(ctx)
 	}
@@ -289,12 +296,14 @@ func rates(samples []sample) (best, average float64) {
 // enough for a call to end soon, enough for the pages that it sets up not to matter.
 const turns = 1 << 16
 
-// generator runs the program on a CPU until the context ends.
-func (e *ends) generator(ctx context.Context, number, cpu int) error {
-	return e.site.do(func() error {
+// generator runs the program on a CPU until the context ends. It returns how long it
+// had to wait for the CPU.
+func (e *ends) generator(ctx context.Context, number, cpu int) (waited time.Duration, err error) {
+	err = e.site.do(func() error {
 		if err := pin(cpu); err != nil {
 			return err
 		}
+		before := ownSchedule()
 		options := &ebpf.RunOptions{
 			Data:   e.traffic.blank(number),
 			Repeat: turns,
@@ -308,8 +317,10 @@ func (e *ends) generator(ctx context.Context, number, cpu int) error {
 				return fmt.Errorf("run generator on %s queue %d: %w", e.site.device, number, err)
 			}
 		}
+		waited = ownSchedule().waited - before.waited
 		return nil
 	})
+	return waited, err
 }
 
 // xdpContext is struct xdp_md of linux/bpf.h.

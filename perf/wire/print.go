@@ -33,12 +33,30 @@ func WriteTable(w io.Writer, found *result.Wire) error {
 			fmt.Fprintf(w, "%s (%d queues) skipped: %s\n", run.Name, run.Queues, run.Skipped)
 		}
 	}
-	for _, line := range comparisons(found) {
+	for _, line := range append(interference(found), comparisons(found)...) {
 		if _, err := fmt.Fprintln(w, line); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// worthTelling is the share of the time spent waiting for a CPU from which on it shows
+// in the 99.9th percentile.
+const worthTelling = 0.0005
+
+// interference says which delays other programs have to do with.
+func interference(found *result.Wire) []string {
+	var lines []string
+	for _, run := range found.Runs {
+		for _, l := range run.Latencies {
+			if sum := l.BalancerWaited + l.GeneratorWaited; sum >= worthTelling {
+				lines = append(lines, fmt.Sprintf("%s (%d queues) at %.3g %% load: the balancer waited %.2f %% of the time for its CPU, the generator %.2f %%: "+
+					"other programs ran there, and packets waited, too", run.Name, run.Queues, 100*l.Load, 100*l.BalancerWaited, 100*l.GeneratorWaited))
+			}
+		}
+	}
+	return lines
 }
 
 // figure prints a value, or a dash if it was not measured.

@@ -71,22 +71,28 @@ func (s *seat) addLatencies(run *result.WireRun, o *Options) {
 	for i, load := range o.Loads {
 		all := newHistogram()
 		var rate result.Rounds
-		var p50, p90, p99, p999, most result.Rounds
+		var p50, p90, p99, p999, most, balancer, generator result.Rounds
+		lost := uint64(0)
 		for _, m := range s.measured {
 			if m == nil || i >= len(m.latencies) {
 				continue
 			}
-			h := m.latencies[i].delays
+			one := m.latencies[i]
+			h := one.delays
 			all.Merge(h)
 			p := percentilesOf(h)
 			p50, p90, p99 = append(p50, p.P50), append(p90, p.P90), append(p99, p.P99)
 			p999, most = append(p999, p.P999), append(most, p.Max)
-			rate = append(rate, mega(m.latencies[i].offered()))
+			rate = append(rate, mega(one.offered()))
+			lost += one.sent - min(one.received, one.sent)
+			balancer = append(balancer, one.waited.Seconds()/one.elapsed.Seconds())
+			generator = append(generator, one.outcome.waited.Seconds()/one.elapsed.Seconds())
 		}
 		if all.TotalCount() == 0 {
 			continue
 		}
-		l := result.Latency{OfferedMpps: rate.Median(), Load: load, Samples: all.TotalCount(), P999Rounds: p999, CDF: distributionOf(all), Tail: tailOf(all)}
+		l := result.Latency{OfferedMpps: rate.Median(), Load: load, Samples: all.TotalCount(), P999Rounds: p999, CDF: distributionOf(all), Tail: tailOf(all),
+			Lost: lost, BalancerWaited: balancer.Median(), GeneratorWaited: generator.Median()}
 		l.Percentiles = result.Percentiles{P50: p50.Median(), P90: p90.Median(), P99: p99.Median(), P999: p999.Median(), Max: most.Max()}
 		run.Latencies = append(run.Latencies, l)
 	}

@@ -73,7 +73,8 @@ type measurement struct {
 
 // latency is the delays at one load.
 type latency struct {
-	load float64
+	load   float64
+	waited time.Duration // that the balancer wanted a CPU and others had it
 	*outcome
 }
 
@@ -184,7 +185,7 @@ func (r *runner) trials(ctx context.Context, s *seat, round int, b *bed, running
 	}
 	if r.o.Latency {
 		r.tell(s, round, "latency")
-		if err := r.latencies(ctx, b, m, capacity); err != nil {
+		if err := r.latencies(ctx, b, running, m, capacity); err != nil {
 			return nil, err
 		}
 	}
@@ -214,16 +215,17 @@ func (r *runner) search(ctx context.Context, b *bed, m *measurement) (err error)
 
 // latencies measures delays at each load. All opponents get the same rates, those
 // of the reference; capacity is the opponent's own, for when there is none.
-func (r *runner) latencies(ctx context.Context, b *bed, m *measurement, capacity float64) error {
+func (r *runner) latencies(ctx context.Context, b *bed, running *running, m *measurement, capacity float64) error {
 	if r.capacity != 0 {
 		capacity = r.capacity
 	}
 	for _, share := range r.o.Loads {
+		before := running.schedules()
 		o, err := b.ends.trial(ctx, load{rate: share * capacity, duration: r.o.Duration, stamp: true})
 		if err != nil {
 			return err
 		}
-		m.latencies = append(m.latencies, latency{share, o})
+		m.latencies = append(m.latencies, latency{share, waitedSince(before, running.schedules(), o.elapsed), o})
 	}
 	return nil
 }
