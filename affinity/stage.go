@@ -85,11 +85,16 @@ func (t *table) atHome(h Hash, k *Key) bool {
 }
 
 // touchAway loads the nearest bucket away from home that has an entry of that home; if
-// there is none, home once more.
+// there is none, the one where a new entry goes: home, or the next one if home is full.
 func (t *table) touchAway(h Hash) uint64 {
 	home := t.home(h)
 	b := t.buckets[home].Load() & (bucketProbes - 1)
-	n := t.probe(home, bits.TrailingZeros32(b)%32)
+	first, second := t.slot(2*home)[ident].Load(), t.slot(2*home + 1)[ident].Load()
+	d := bits.TrailingZeros32(b)
+	if b == 0 {
+		d = int(first & second / statusLive % 2) // 1 if both are live; no branch to be predicted wrongly
+	}
+	n := t.probe(home, d)
 	if t.v6 {
 		return t.lines[2*n][ident].Load() ^ t.lines[2*n+1][ident].Load()
 	}
