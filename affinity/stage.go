@@ -89,7 +89,7 @@ func (t *table) atHome(h Hash, k *Key) bool {
 func (t *table) touchAway(h Hash) uint64 {
 	home := t.home(h)
 	b := t.buckets[home].Load() & (bucketProbes - 1)
-	first, second := t.slot(2*home)[ident].Load(), t.slot(2*home + 1)[ident].Load()
+	first, second := t.slot(2 * home)[ident].Load(), t.slot(2*home + 1)[ident].Load()
 	d := bits.TrailingZeros32(b)
 	if b == 0 {
 		d = int(first & second / statusLive % 2) // 1 if both are live; no branch to be predicted wrongly
