@@ -61,9 +61,9 @@ func (s *section) latencyGrid(runs []result.WireRun) grid {
 	const pause = 1000 // microseconds
 	g := grid{
 		Caption: "How long packets took from when they were due, in microseconds. Percentiles are medians of the rounds, the slowest packet is of all of them. " +
-			"Waited is the time that balancer or generator wanted their CPU while other programs had it.",
+			"Waited is the time that balancer or generator wanted their CPU while other programs had it, stolen what a hypervisor took from all processors together.",
 		Head: []string{"balancer", "queues", "load %", "Mpps", "packets", "p50 µs", "p90 µs", "p99 µs", "p99.9 µs", "least p99.9 µs", "most p99.9 µs",
-			"slowest µs", "packets of 1 ms or more", "lost", "balancer waited %", "generator waited %"},
+			"slowest µs", "packets of 1 ms or more", "lost", "balancer waited %", "generator waited %", "stolen %"},
 	}
 	for i := range runs {
 		r := &runs[i]
@@ -80,7 +80,7 @@ func (s *section) latencyGrid(runs []result.WireRun) grid {
 			g.Rows = append(g.Rows, []string{r.Name, fmt.Sprint(r.Queues), fmt.Sprintf("%.3g", 100*l.Load), fmt.Sprintf("%.3f", l.OfferedMpps), fmt.Sprint(l.Samples),
 				fmt.Sprintf("%.1f", l.P50), fmt.Sprintf("%.1f", l.P90), fmt.Sprintf("%.1f", l.P99), mark(noisy) + fmt.Sprintf("%.1f", l.P999),
 				optional("%.1f", l.P999Rounds.Min()), optional("%.1f", l.P999Rounds.Max()), fmt.Sprintf("%.1f", l.Max), late,
-				fmt.Sprint(l.Lost), fmt.Sprintf("%.2f", 100*l.BalancerWaited), fmt.Sprintf("%.2f", 100*l.GeneratorWaited)})
+				fmt.Sprint(l.Lost), fmt.Sprintf("%.2f", 100*l.BalancerWaited), fmt.Sprintf("%.2f", 100*l.GeneratorWaited), fmt.Sprintf("%.2f", 100*l.Stolen)})
 		}
 	}
 	return g

@@ -94,6 +94,9 @@ type Latency struct {
 	// kernel does not tell, or the balancer is the kernel.
 	BalancerWaited  float64 `json:"balancer_waited"`
 	GeneratorWaited float64 `json:"generator_waited"`
+	// Stolen is the time that a hypervisor took from all the machine's processors
+	// together, as a share of the time in all rounds.
+	Stolen float64 `json:"stolen"`
 	// CDF are points of the distribution, by rising share: which share of the packets
 	// took at most that many microseconds.
 	CDF []Point `json:"cdf,omitempty"`

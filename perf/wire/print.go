@@ -50,9 +50,10 @@ func interference(found *result.Wire) []string {
 	var lines []string
 	for _, run := range found.Runs {
 		for _, l := range run.Latencies {
-			if sum := l.BalancerWaited + l.GeneratorWaited; sum >= worthTelling {
-				lines = append(lines, fmt.Sprintf("%s (%d queues) at %.3g %% load: the balancer waited %.2f %% of the time for its CPU, the generator %.2f %%: "+
-					"other programs ran there, and packets waited, too", run.Name, run.Queues, 100*l.Load, 100*l.BalancerWaited, 100*l.GeneratorWaited))
+			if sum := l.BalancerWaited + l.GeneratorWaited + l.Stolen; sum >= worthTelling {
+				lines = append(lines, fmt.Sprintf("%s (%d queues) at %.3g %% load: the balancer waited %.2f %% of the time for its CPU, the generator %.2f %%, "+
+					"while other programs ran there; the hypervisor took %.2f %%: packets waited, too",
+					run.Name, run.Queues, 100*l.Load, 100*l.BalancerWaited, 100*l.GeneratorWaited, 100*l.Stolen))
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package wire
 import (
 	"math"
 	"slices"
+	"time"
 
 	"github.com/xlvs/xlvs/perf/measure"
 	"github.com/xlvs/xlvs/perf/result"
@@ -72,7 +73,8 @@ func (s *seat) addLatencies(run *result.WireRun, o *Options) {
 		all := newHistogram()
 		var rate result.Rounds
 		var p50, p90, p99, p999, most, balancer, generator result.Rounds
-		lost := uint64(0)
+		var lost uint64
+		var taken, elapsed time.Duration
 		for _, m := range s.measured {
 			if m == nil || i >= len(m.latencies) {
 				continue
@@ -84,6 +86,7 @@ func (s *seat) addLatencies(run *result.WireRun, o *Options) {
 			p50, p90, p99 = append(p50, p.P50), append(p90, p.P90), append(p99, p.P99)
 			p999, most = append(p999, p.P999), append(most, p.Max)
 			rate = append(rate, mega(one.offered()))
+			taken, elapsed = taken+one.stolen, elapsed+one.elapsed
 			lost += one.sent - min(one.received, one.sent)
 			balancer = append(balancer, one.waited.Seconds()/one.elapsed.Seconds())
 			generator = append(generator, one.outcome.waited.Seconds()/one.elapsed.Seconds())
@@ -92,7 +95,7 @@ func (s *seat) addLatencies(run *result.WireRun, o *Options) {
 			continue
 		}
 		l := result.Latency{OfferedMpps: rate.Median(), Load: load, Samples: all.TotalCount(), P999Rounds: p999, CDF: distributionOf(all), Tail: tailOf(all),
-			Lost: lost, BalancerWaited: balancer.Median(), GeneratorWaited: generator.Median()}
+			Lost: lost, BalancerWaited: balancer.Median(), GeneratorWaited: generator.Median(), Stolen: taken.Seconds() / elapsed.Seconds()}
 		l.Percentiles = result.Percentiles{P50: p50.Median(), P90: p90.Median(), P99: p99.Median(), P999: p999.Median(), Max: most.Max()}
 		run.Latencies = append(run.Latencies, l)
 	}

@@ -75,6 +75,7 @@ type measurement struct {
 type latency struct {
 	load   float64
 	waited time.Duration // that the balancer wanted a CPU and others had it
+	stolen time.Duration // that the hypervisor took from all CPUs together
 	*outcome
 }
 
@@ -220,12 +221,15 @@ func (r *runner) latencies(ctx context.Context, b *bed, running *running, m *mea
 		capacity = r.capacity
 	}
 	for _, share := range r.o.Loads {
-		before := running.schedules()
+		before, taken := running.schedules(), stolen(procStat)
 		o, err := b.ends.trial(ctx, load{rate: share * capacity, duration: r.o.Duration, stamp: true})
 		if err != nil {
 			return err
 		}
-		m.latencies = append(m.latencies, latency{share, waitedSince(before, running.schedules(), o.elapsed), o})
+		m.latencies = append(m.latencies, latency{
+			load: share, outcome: o, stolen: stolen(procStat) - taken,
+			waited: waitedSince(before, running.schedules(), o.elapsed),
+		})
 	}
 	return nil
 }

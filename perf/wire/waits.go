@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -44,6 +45,26 @@ func (r *running) schedules() map[int]schedule {
 		}
 	}
 	return all
+}
+
+const procStat = "/proc/stat"
+
+// stolen is how long the machine's processors were ready to run, all of them together,
+// while its hypervisor ran something else: the eighth number of proc_stat(5), in ticks.
+// 0 on a machine that is none's guest, and where the hypervisor does not tell.
+func stolen(path string) time.Duration {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return 0
+	}
+	const field, tick = 8, 10 * time.Millisecond
+	line, _, _ := strings.Cut(string(text), "\n")
+	fields := strings.Fields(line)
+	if len(fields) <= field {
+		return 0
+	}
+	n, _ := strconv.ParseInt(fields[field], 10, 64)
+	return time.Duration(n) * tick
 }
 
 // busy is what share of a time a thread must have run to be one that carries frames.

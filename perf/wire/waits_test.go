@@ -31,6 +31,22 @@ func TestReadSchedule(t *testing.T) {
 	}
 }
 
+func TestStolen(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "stat")
+	for text, want := range map[string]time.Duration{
+		"cpu  9 8 7 6 5 4 3 25 1 0\ncpu0 9 8 7 6 5 4 3 11 1 0\n": 250 * time.Millisecond,
+		"cpu  9 8 7 6\n": 0, // of a kernel of old
+		"":               0,
+	} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := stolen(file); got != want {
+			t.Errorf("%q: %v, want %v", text, got, want)
+		}
+	}
+}
+
 // Threads that did next to nothing waited for nobody's frames.
 func TestWaitedSince(t *testing.T) {
 	before := map[int]schedule{1: {ran: time.Second, waited: time.Second}, 2: {}, 3: {}}
