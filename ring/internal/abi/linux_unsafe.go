@@ -54,16 +54,46 @@ func getsockopt(fd, option int, value unsafe.Pointer, size uintptr) unix.Errno {
 	return errno
 }
 
-// Poll implements Kernel. Unlike Kick it is announced to the scheduler, because it sleeps.
+// nap is how long Poll sleeps before it announces it.
+const nap = 2 * time.Millisecond
+
+// Poll implements Kernel. Unlike Kick it is announced to Go's scheduler, but only once
+// it has slept for a nap. The scheduler's monitor takes the processor (P) of a thread
+// that it finds in an announced call, looks every 20 microseconds as long as it finds
+// any, and the thread has to get one back: under a light load all of that takes more
+// time than the frames do. The signal by which the scheduler asks for a halt ends a nap
+// (EINTR); the announced call that follows lets it have its way.
 func (Linux) Poll(fds []unix.PollFd, timeout time.Duration) unix.Errno {
+	if timeout >= 0 && timeout <= nap {
+		_, errno := ppoll(fds, timeout, false)
+		return errno
+	}
+	if ready, errno := ppoll(fds, nap, false); ready > 0 || errno != 0 && errno != unix.EINTR {
+		return errno
+	}
+	if timeout > 0 {
+		timeout -= nap
+	}
+	_, errno := ppoll(fds, timeout, true)
+	return errno
+}
+
+// ppoll is the system call; below 0 the timeout is without end.
+func ppoll(fds []unix.PollFd, timeout time.Duration, announced bool) (ready int, errno unix.Errno) {
 	spec := unix.NsecToTimespec(int64(max(timeout, 0)))
 	limit := &spec
 	if timeout < 0 {
 		limit = nil
 	}
-	_, _, errno := unix.Syscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(unsafe.SliceData(fds))), uintptr(len(fds)),
-		uintptr(unsafe.Pointer(limit)), 0, 0, 0)
-	return errno
+	var n uintptr
+	if announced {
+		n, _, errno = unix.Syscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(unsafe.SliceData(fds))), uintptr(len(fds)),
+			uintptr(unsafe.Pointer(limit)), 0, 0, 0)
+	} else {
+		n, _, errno = unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(unsafe.SliceData(fds))), uintptr(len(fds)),
+			uintptr(unsafe.Pointer(limit)), 0, 0, 0)
+	}
+	return int(n), errno
 }
 
 func fail(errno unix.Errno) error {
