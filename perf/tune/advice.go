@@ -53,6 +53,7 @@ var rules = []rule{
 	{"interrupts", interrupts},
 	{"irqbalance", irqbalance},
 	{"spare-cpu", spareCPU},
+	{"waiting-worker", waitingWorker},
 	{"gomaxprocs", gomaxprocs},
 	{"napi-left-over", napiLeftOver},
 	{"napi-missing", napiMissing},

@@ -13,6 +13,7 @@ import (
 
 	"github.com/xlvs/xlvs/control"
 	"github.com/xlvs/xlvs/internal/nic"
+	"github.com/xlvs/xlvs/perf/measure"
 )
 
 // Facts are what advice is given on.
@@ -21,6 +22,9 @@ type Facts struct {
 	Director   control.Tuning  `json:"director"`
 	Interfaces []nic.Interface `json:"interfaces"` // of the director, those that exist
 	Nodes      map[string]int  `json:"nodes"`      // NUMA, by interface, those that are known
+	// Schedules are how long each worker's thread has run and has waited for its CPU, by
+	// queue, in ns since the director's start.
+	Schedules map[uint32]measure.Schedule `json:"schedules"`
 }
 
 // Host is the machine.
@@ -44,8 +48,11 @@ func Gather(ctx context.Context, client *control.Client) (*Facts, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Facts{Host: readHost("/proc", "/sys"), Director: *tuning, Nodes: map[string]int{}}
+	f := &Facts{Host: readHost("/proc", "/sys"), Director: *tuning, Nodes: map[string]int{}, Schedules: map[uint32]measure.Schedule{}}
 	f.Host.Version, f.Host.PID = status.Version, status.PID
+	for _, w := range tuning.Workers {
+		f.Schedules[w.Queue] = measure.ReadSchedule(fmt.Sprintf("/proc/%d/task/%d/schedstat", status.PID, w.Thread))
+	}
 	err = inNamespaceOf(status.PID, func() error {
 		for _, i := range tuning.Interfaces {
 			if facts, err := nic.Read(i.Name); err == nil { // one that is gone is in the director's own words

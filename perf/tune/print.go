@@ -64,7 +64,11 @@ func (p *printer) director(f *Facts) {
 		if w.CPU >= 0 {
 			cpu = fmt.Sprintf("cpu %d", w.CPU)
 		}
-		workers = append(workers, fmt.Sprintf("queue %d on %s (thread %d)", w.Queue, cpu, w.Thread))
+		about := fmt.Sprintf("thread %d", w.Thread)
+		if s := f.Schedules[w.Queue]; s.Ran > 0 {
+			about += fmt.Sprintf(", waited %.2g %% for it", 100*float64(s.Waited)/float64(s.Ran+s.Waited))
+		}
+		workers = append(workers, fmt.Sprintf("queue %d on %s (%s)", w.Queue, cpu, about))
 	}
 	p.line("workers", "%s; GOMAXPROCS %d", strings.Join(workers, ", "), d.GOMAXPROCS)
 	p.line("log", "%s", value(s.LogLevel))

@@ -3,6 +3,7 @@ package tune
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/xlvs/xlvs/control"
 	"github.com/xlvs/xlvs/internal/nic"
@@ -93,6 +94,24 @@ func spareCPU(f *Facts, say sayer) {
 	if len(f.Host.CPUs) > 0 && len(free) == 0 {
 		say(Note, "director", "every CPU has a worker: under full load everything else on the host waits",
 			"leave one CPU without (fewer queues, ethtool -L, or workers: {cpus: ...})")
+	}
+}
+
+// waitingWorker: what runs on a worker's CPU beside it, runs for a time slice of
+// milliseconds, and frames wait.
+func waitingWorker(f *Facts, say sayer) {
+	const (
+		enough = time.Second // of running, to tell anything
+		often  = 0.001       // shows in the 99.9th percentile of delays
+	)
+	for _, w := range f.Director.Workers {
+		s := f.Schedules[w.Queue]
+		share := float64(s.Waited) / float64(s.Ran+s.Waited)
+		if s.Ran < enough || share < often {
+			continue
+		}
+		say(Note, "director", fmt.Sprintf("the worker of queue %d waited %.2g %% of the time that it had work for its CPU, where something else ran: frames waited, too",
+			w.Queue, 100*share), "give it a CPU of its own (isolcpus=, or a cpuset partition, and workers: {cpus: ...})")
 	}
 }
 

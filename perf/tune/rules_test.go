@@ -4,9 +4,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/xlvs/xlvs/control"
 	"github.com/xlvs/xlvs/internal/nic"
+	"github.com/xlvs/xlvs/perf/measure"
 )
 
 // good is a director about which there is nothing to say: two queues in zero copy
@@ -93,6 +95,9 @@ var spoiled = []struct {
 		"interrupt 60 (i40e-eth0-TxRx-0) of queue 0 may be served on cpu 3, which has the worker of queue 1", "echo 2 > /proc/irq/60/smp_affinity_list"},
 	{"irqbalance", "irqbalance", Note, func(f *Facts, _ *control.InterfaceTuning, _ *nic.Interface) { f.Host.Irqbalance = true }, "irqbalance is running", "ban"},
 	{"no CPU free", "spare-cpu", Note, func(f *Facts, _ *control.InterfaceTuning, _ *nic.Interface) { f.Host.CPUs = []int{2, 3} }, "every CPU", "leave one"},
+	{"others on a worker's CPU", "waiting-worker", Note, func(f *Facts, _ *control.InterfaceTuning, _ *nic.Interface) {
+		f.Schedules = map[uint32]measure.Schedule{0: {Ran: time.Minute, Waited: 10 * time.Millisecond}, 1: {Ran: 299 * time.Second, Waited: time.Second}}
+	}, "queue 1 waited 0.33 % of the time", "cpuset"},
 	{"GOMAXPROCS", "gomaxprocs", Warning, func(f *Facts, _ *control.InterfaceTuning, _ *nic.Interface) { f.Director.GOMAXPROCS = 2 }, "GOMAXPROCS is 2 with 2 workers", "restart"},
 	{"timers for nobody", "napi-left-over", Warning, func(_ *Facts, _ *control.InterfaceTuning, i *nic.Interface) {
 		i.Timers = &nic.Timers{DeferHardIRQs: 10, GROFlushTimeout: 500_000}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/xlvs/xlvs/internal/testnet"
+	"github.com/xlvs/xlvs/perf/measure"
 )
 
 // ends are the two ends of the wire: generators and a sink on one interface.
@@ -303,7 +304,7 @@ func (e *ends) generator(ctx context.Context, number, cpu int) (waited time.Dura
 		if err := pin(cpu); err != nil {
 			return err
 		}
-		before := ownSchedule()
+		before := measure.OwnSchedule()
 		options := &ebpf.RunOptions{
 			Data:   e.traffic.blank(number),
 			Repeat: turns,
@@ -317,7 +318,7 @@ func (e *ends) generator(ctx context.Context, number, cpu int) (waited time.Dura
 				return fmt.Errorf("run generator on %s queue %d: %w", e.site.device, number, err)
 			}
 		}
-		waited = ownSchedule().waited - before.waited
+		waited = measure.OwnSchedule().Waited - before.Waited
 		return nil
 	})
 	return waited, err

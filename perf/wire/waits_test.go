@@ -1,96 +1,24 @@
 package wire
 
 import (
-	"errors"
-	"os"
-	"path/filepath"
-	"runtime"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/xlvs/xlvs/perf/measure"
 )
-
-func TestReadSchedule(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "schedstat")
-	for text, want := range map[string]schedule{
-		"1500 2500 7\n": {1500, 2500},
-		"0 0 0\n":       {},
-		"":              {},
-		"many few 1\n":  {},
-	} {
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if got := readSchedule(file); got != want {
-			t.Errorf("%q: %+v, want %+v", text, got, want)
-		}
-	}
-	if got := readSchedule(file + ".none"); got != (schedule{}) {
-		t.Errorf("no file: %+v", got)
-	}
-}
-
-func TestStolen(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "stat")
-	for text, want := range map[string]time.Duration{
-		"cpu  9 8 7 6 5 4 3 25 1 0\ncpu0 9 8 7 6 5 4 3 11 1 0\n": 250 * time.Millisecond,
-		"cpu  9 8 7 6\n": 0, // of a kernel of old
-		"":               0,
-	} {
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if got := stolen(file); got != want {
-			t.Errorf("%q: %v, want %v", text, got, want)
-		}
-	}
-}
 
 // Threads that did next to nothing waited for nobody's frames.
 func TestWaitedSince(t *testing.T) {
-	before := map[int]schedule{1: {ran: time.Second, waited: time.Second}, 2: {}, 3: {}}
-	now := map[int]schedule{
-		1: {ran: 3 * time.Second, waited: time.Second + 20*time.Millisecond}, // carried frames
-		2: {ran: time.Millisecond, waited: time.Second},                      // did not
-		4: {ran: time.Second, waited: 10 * time.Millisecond},                 // new, and did
+	before := map[int]measure.Schedule{1: {Ran: time.Second, Waited: time.Second}, 2: {}, 3: {}}
+	now := map[int]measure.Schedule{
+		1: {Ran: 3 * time.Second, Waited: time.Second + 20*time.Millisecond}, // carried frames
+		2: {Ran: time.Millisecond, Waited: time.Second},                      // did not
+		4: {Ran: time.Second, Waited: 10 * time.Millisecond},                 // new, and did
 	}
 	if got := waitedSince(before, now, 2*time.Second); got != 20*time.Millisecond {
 		t.Errorf("waited %v, want 20ms", got)
 	}
 	if got := waitedSince(nil, nil, time.Second); got != 0 {
 		t.Errorf("waited %v without threads", got)
-	}
-}
-
-// Two threads that want one CPU wait for each other, and it shows.
-func TestOwnScheduleTellsWaiting(t *testing.T) {
-	var all unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &all); err != nil {
-		t.Fatal(err)
-	}
-	cpu := 0
-	for !all.IsSet(cpu) {
-		cpu++
-	}
-	waited := make(chan error)
-	for range 2 {
-		go func() {
-			runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-			var one unix.CPUSet
-			one.Set(cpu)
-			err := unix.SchedSetaffinity(0, &one)
-			for start := time.Now(); err == nil && ownSchedule().waited == 0; {
-				if time.Since(start) > 20*time.Second {
-					err = errors.New("it never waited")
-				}
-			}
-			waited <- err
-		}()
-	}
-	for range 2 {
-		if err := <-waited; err != nil {
-			t.Error(err)
-		}
 	}
 }
