@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -71,6 +72,7 @@ func benchWireFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "servers", Usage: "`ADDRESSES` of the generator's box, with --interface"},
 		&cli.StringFlag{Name: "vip", Usage: "`ADDRESS:PORT` that it sends to, with --interface"},
 		&cli.DurationFlag{Name: "hold", Usage: "`TIME` of each balancer's turn, with --interface", Value: 30 * time.Second},
+		&cli.StringFlag{Name: "mode", Usage: "xlvs: `MODE` of its sockets, one of auto, zerocopy, copy, generic", Value: "auto"},
 		&cli.StringSliceFlag{Name: "rings", Usage: "xlvs: `KEY=VALUE` of its configuration's rings, such as batch=128"},
 		&cli.StringSliceFlag{Name: "workers", Usage: "xlvs: `KEY=VALUE` of its configuration's workers, such as spin=off"},
 		&cli.StringFlag{Name: "program", Usage: "xlvs: another build of it, at `PATH`", DefaultText: "this one", TakesFile: true},
@@ -145,6 +147,9 @@ func benchTrialOptions(c *cli.Context) (wire.Options, error) {
 	return o, nil
 }
 
+// wireModes are what the configuration takes as an interface's mode.
+var wireModes = []string{"auto", "zerocopy", "copy", "generic"}
+
 // benchWireOptions are the flags as options; what is wrong with them is an error
 // of the command line.
 func benchWireOptions(c *cli.Context) (wire.Options, error) {
@@ -157,6 +162,10 @@ func benchWireOptions(c *cli.Context) (wire.Options, error) {
 	o.Director.Program = c.String("program")
 	if o.Director.Rings, err = settings(c, "rings"); err != nil {
 		return o, err
+	}
+	o.Director.Mode = c.String("mode")
+	if !slices.Contains(wireModes, o.Director.Mode) {
+		return o, usage{fmt.Errorf("--mode %s: want one of %s", o.Director.Mode, strings.Join(wireModes, ", "))}
 	}
 	if o.Director.Workers, err = settings(c, "workers"); err != nil {
 		return o, err

@@ -8,8 +8,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/template"
+
+	"github.com/xlvs/xlvs/control"
 )
 
 //go:embed director.yaml.tmpl
@@ -42,7 +45,7 @@ func startDirector(_ context.Context, b *bed, o *Options) (*running, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &running{mode: "copy", undo: []func() error{func() error { return os.RemoveAll(dir) }}}
+	r := &running{obtained: modeAt(filepath.Join(dir, socketName)), undo: []func() error{func() error { return os.RemoveAll(dir) }}}
 	file := filepath.Join(dir, "director.yaml")
 	if err := writeConfiguration(file, dir, b, o); err != nil {
 		return nil, fmt.Errorf("%w%s", err, undone(r))
@@ -58,6 +61,24 @@ func startDirector(_ context.Context, b *bed, o *Options) (*running, error) {
 		return nil, fmt.Errorf("%w%s", err, undone(r))
 	}
 	return r, nil
+}
+
+const socketName = "xlvs.sock"
+
+// modeAt asks a director for the modes of its sockets.
+func modeAt(socket string) func(context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
+		status, err := control.NewClient(socket).Status(ctx)
+		if err != nil {
+			return "", err
+		}
+		var modes []string
+		for _, s := range status.Sockets {
+			modes = append(modes, s.Mode)
+		}
+		slices.Sort(modes)
+		return strings.Join(slices.Compact(modes), ", "), nil
+	}
 }
 
 // undone takes away what a start that failed had made, and tells what would not go.

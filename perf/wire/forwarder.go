@@ -43,7 +43,11 @@ func startForwarder(kind ForwardKind) func(context.Context, *bed, *Options) (*ru
 		if err != nil {
 			return nil, err
 		}
-		return &running{child: c, mode: "copy"}, nil
+		mode := o.ownChoice()
+		if kind == ForwardRing {
+			mode = ring.Copy.String()
+		}
+		return &running{child: c, mode: mode}, nil
 	}
 }
 

@@ -28,11 +28,22 @@ func (r *runner) hold(ctx context.Context, s *seat, round int, far *site) (m *me
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, running.stop()) }()
-	s.mode = running.mode
 	r.tell(s, round, fmt.Sprintf("on %s for %v", far.device, r.o.Hold))
 	m = &measurement{throughput: &outcome{}}
 	m.throughput.bestSecond, m.throughput.allOfThem, err = far.watch(ctx, r.o.Hold, running.ended)
+	if err == nil {
+		s.mode, err = running.bound(ctx)
+	}
 	return m, err
+}
+
+// ownChoice is the mode of a socket that the kernel chose the mode of: a veth has but
+// one, and of others nobody is told.
+func (o *Options) ownChoice() string {
+	if o.Interface == "" {
+		return "copy"
+	}
+	return "auto"
 }
 
 // watch is the frames a second that the interface sends: in the best second, and

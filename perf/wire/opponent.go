@@ -60,7 +60,17 @@ func unavailablef(format string, args ...any) error { return unavailable{fmt.Spr
 type running struct {
 	child *child // nil if it is in the kernel
 	mode  string // of its sockets or its program
-	undo  []func() error
+	// obtained asks for the mode that it has got, once it runs; nil if mode is that.
+	obtained func(context.Context) (string, error)
+	undo     []func() error
+}
+
+// bound is the mode of its sockets or its program, as it has obtained it.
+func (r *running) bound(ctx context.Context) (string, error) {
+	if r.obtained == nil {
+		return r.mode, nil
+	}
+	return r.obtained(ctx)
 }
 
 func (r *running) ended() error {

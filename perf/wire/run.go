@@ -143,8 +143,10 @@ func (r *runner) onBed(ctx context.Context, s *seat, round int, b *bed) (m *meas
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, running.stop()) }()
-	s.mode = running.mode
 	if err := b.await(ctx, running); err != nil {
+		return nil, err
+	}
+	if s.mode, err = running.bound(ctx); err != nil {
 		return nil, err
 	}
 	m, err = r.trials(ctx, s, round, b, running)

@@ -43,7 +43,7 @@ func NewStand(ctx context.Context, o Options) (*Stand, error) {
 	}
 	s := &Stand{
 		bed: b, dir: dir, options: o,
-		running: &running{mode: "copy", undo: []func() error{b.close, func() error { return os.RemoveAll(dir) }}},
+		running: &running{undo: []func() error{b.close, func() error { return os.RemoveAll(dir) }}},
 	}
 	if err := s.start(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -87,7 +87,7 @@ func (s *Stand) Restart(ctx context.Context, rings, workers map[string]string) e
 }
 
 // Socket is the path of the director's control socket.
-func (s *Stand) Socket() string { return filepath.Join(s.dir, "xlvs.sock") }
+func (s *Stand) Socket() string { return filepath.Join(s.dir, socketName) }
 
 // Generators are the CPUs that send to the queues from 0 on. They have no time for
 // anything else while they do.

@@ -29,7 +29,7 @@ func startTestpmd(ctx context.Context, b *bed, o *Options) (*running, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &running{mode: "copy", undo: []func() error{func() error { return os.RemoveAll(dir) }}}
+	r := &running{mode: o.ownChoice(), undo: []func() error{func() error { return os.RemoveAll(dir) }}}
 	cmd := exec.Command(path, testpmdArguments(b, o)...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "RUNTIME_DIRECTORY="+dir, "XDG_RUNTIME_DIR="+dir)
