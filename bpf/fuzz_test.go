@@ -40,7 +40,9 @@ func expected(m packet.Malformed, p *packet.Parsed) []Reason {
 	case m == packet.BadDataOffset, m == packet.BadUDPLength:
 		return append(bad, ClaimedFlow) // not looked at: they do not matter to where the frame goes
 	case m == packet.TruncatedICMP:
-		return append(bad, NoPorts) // too short for an error: no error
+		// Too short for an error: no error. Too short for ports, and about another's
+		// address: that is looked at first.
+		return append(bad, NoPorts, Unclaimed)
 	case m != packet.OK:
 		return bad
 	}
