@@ -54,7 +54,8 @@ func isError4(kind uint8) bool {
 
 // embedded4 reads the tuple of the IPv4 packet that an ICMP error is about. ok
 // is false if it has none: another protocol, or a fragment that is not the
-// first. Its total length is not checked, for the error need not hold it all.
+// first. Its total length is not checked, for the error need not hold it all; what it
+// holds must not end beyond byte 65535.
 func embedded4(b []byte) (t Tuple, ok bool, m Malformed) {
 	if len(b) < IPv4Len {
 		return t, false, TruncatedICMP
@@ -63,10 +64,15 @@ func embedded4(b []byte) (t Tuple, ok bool, m Malformed) {
 	if h.Version() != 4 || h.HeaderLen() < IPv4Len {
 		return t, false, BadEmbedded
 	}
-	if h.FragmentOffset() > 0 || !hasPorts(h.Protocol()) {
+	payload := len(b) - h.HeaderLen()
+	switch {
+	case payload < 0:
+		return t, false, TruncatedICMP
+	case h.FragmentOffset()+payload > 0xffff-h.HeaderLen():
+		return t, false, BadEmbedded
+	case h.FragmentOffset() > 0 || !hasPorts(h.Protocol()):
 		return t, false, OK
-	}
-	if len(b) < h.HeaderLen()+embeddedTransport {
+	case payload < embeddedTransport:
 		return t, false, TruncatedICMP
 	}
 	ports := Ports(b[h.HeaderLen():])

@@ -280,6 +280,8 @@ var malformed = []struct {
 	{"ends in embedded extension header", IPv6(router6, vip6).
 		Unreachable(reply6().Through(HopByHop(16)).Truncated(14 + 48)), packet.TruncatedICMP},
 	{"embedded IHL 4", IPv4(router4, vip4).Unreachable(reply4().HeaderLength(4)), packet.BadEmbedded},
+	{"embedded fragment beyond byte 65535", IPv4(router4, vip4).Unreachable(reply4().FragmentOffset(65528)), packet.BadEmbedded},
+	{"ends in embedded options of a fragment", IPv4(router4, vip4).Unreachable(reply4().Options(40).FragmentOffset(8).TruncatedTransport(-4)), packet.TruncatedICMP},
 	{"embedded version 6 in ICMP", IPv4(router4, vip4).Unreachable(reply4().Version(6)), packet.BadEmbedded},
 	{"embedded version 4 in ICMPv6", IPv6(router6, vip6).Unreachable(reply6().Version(4)), packet.BadEmbedded},
 	{"embedded IPv4-mapped address", IPv6(router6, vip6).Unreachable(IPv6(vip6, "::ffff:192.0.2.1").UDP(1, 2)), packet.BadEmbedded},
