@@ -8,6 +8,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/xlvs/xlvs/dataplane"
 )
 
 // processCPUs are the CPUs that the process may use, the last first. It is asked
@@ -41,8 +43,9 @@ func (d *Director) workerCPUs() []int {
 
 // leaveToWorkers keeps the process's other threads off the workers' CPUs, if that
 // leaves them any: the runtime's own look after the program every few
-// milliseconds, and each time hold a worker up. Threads to come begin where those
-// that start them are.
+// milliseconds, and each time hold a worker up. Where they go they come first, as
+// workers do: a worker that the runtime has stopped for a moment waits for one of them.
+// Threads to come begin where those that start them are, and with their priority.
 func (d *Director) leaveToWorkers() error {
 	workers, taken := map[int]bool{}, map[int]bool{}
 	for _, w := range d.workers {
@@ -57,7 +60,7 @@ func (d *Director) leaveToWorkers() error {
 }
 
 // moveThreads has all threads of the process, but for some, run on the given CPUs
-// alone.
+// alone, with the workers' priority if the process may ask for it.
 func moveThreads(cpus []int, except map[int]bool) error {
 	if len(cpus) == 0 {
 		return nil // nobody knows which there are
@@ -81,6 +84,7 @@ func moveThreads(cpus []int, except map[int]bool) error {
 			if err := unix.SchedSetaffinity(thread, &set); err != nil && !errors.Is(err, unix.ESRCH) {
 				return fmt.Errorf("move thread %d to cpus %v: %w", thread, cpus, err)
 			}
+			_ = unix.Setpriority(unix.PRIO_PROCESS, thread, dataplane.HighPriority)
 			moved[thread] = true
 		}
 		if len(moved) == before {
