@@ -239,13 +239,16 @@ func (e *ends) generate(ctx context.Context, duration time.Duration, o *outcome)
 	var samples []sample
 	ticker := time.NewTicker(sampleEvery)
 	defer ticker.Stop()
-	for running := true; running; {
+	for running := true; ; {
 		t, err := e.tally()
 		if err != nil {
 			cancel()
 			return errors.Join(err, group.Wait())
 		}
 		samples = append(samples, sample{time.Now(), t.Frames})
+		if !running {
+			break // that was the one at the end
+		}
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
