@@ -145,9 +145,6 @@ func (d *Director) useTuning(t tuning) error {
 			errs = append(errs, w.Pin(cpus[i%len(cpus)]))
 		}
 	}
-	if changedCPUs {
-		errs = append(errs, d.leaveToWorkers())
-	}
 	errs = append(errs, d.setTimers(t.busyPoll))
 	for name := range before.coalescing {
 		if !reflect.DeepEqual(before.coalescing[name], t.coalescing[name]) {

@@ -20,7 +20,6 @@ const maxFailures = 1 << 12
 func (d *Director) startWorkers() error {
 	d.plane.Publish(d.snapshot()) // the neighbours are known by now
 	d.failures = make(chan dataplane.Failure, maxFailures)
-	d.onStop(func() error { return moveThreads(d.cpus, nil) })
 	if err := d.addWorkers(); err != nil {
 		return err
 	}
@@ -49,7 +48,7 @@ func (d *Director) addWorkers() error {
 			return err
 		}
 	}
-	return d.leaveToWorkers()
+	return nil
 }
 
 func (d *Director) startWorker(queue, cpu int) error {

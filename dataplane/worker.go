@@ -107,8 +107,8 @@ func (w *Worker) Queue() uint32 { return w.config.Queue }
 // Forwarder is the worker's, for its counters.
 func (w *Worker) Forwarder() *Forwarder { return w.forwarder }
 
-// HighPriority is the nice value of a worker's thread: setpriority(2).
-const HighPriority = -20
+// highPriority is the nice value of a worker's thread: setpriority(2).
+const highPriority = -20
 
 // Run carries frames until Stop. It pins its thread, and gives it back to
 // nobody: the thread ends with it.
@@ -123,7 +123,7 @@ func (w *Worker) Run() error {
 		}
 	}
 	// Ahead of what else wants its CPU. It is not everybody's to ask for.
-	_ = unix.Setpriority(unix.PRIO_PROCESS, 0, HighPriority)
+	_ = unix.Setpriority(unix.PRIO_PROCESS, 0, highPriority)
 	w.loop()
 	return w.close()
 }
