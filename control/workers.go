@@ -91,11 +91,11 @@ func monotonicTick() affinity.Tick {
 }
 
 // sweepPeriod is how often expired entries are looked for, sweepLines how many homes
-// at once (a fraction of a millisecond; to be woken costs tens of microseconds);
+// at once: some tens of microseconds, for it may be a worker's CPU where it runs;
 // sweepShare bounds the time spent on it to one part in so many.
 const (
 	sweepPeriod = time.Second
-	sweepLines  = 1 << 16
+	sweepLines  = 1 << 14
 	sweepShare  = 50
 )
 
