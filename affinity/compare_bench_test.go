@@ -74,7 +74,7 @@ func benchAffinity(b *testing.B, t *Tables, order []uint32, staged bool) {
 					hashes[j] = t.Templates.Hash(&keys[j])
 				}
 				if staged {
-					folded ^= t.Templates.Stage(keys[:], hashes[:])
+					folded ^= t.Templates.StageNew(keys[:], hashes[:])
 				}
 			}
 			e, ok := t.Templates.Lookup(hashes[i], &keys[i], 2)
@@ -103,7 +103,7 @@ func benchRatio(b *testing.B, t *Tables, cache *ristretto.Cache[uint64, service.
 			keys[j].SetMark(tuple.Src, 80)
 			hashes[j] = t.Templates.Hash(&keys[j])
 		}
-		sink ^= t.Templates.Stage(keys[:], hashes[:])
+		sink ^= t.Templates.StageNew(keys[:], hashes[:])
 		for j := range keys {
 			e, _ := t.Templates.Lookup(hashes[j], &keys[j], 2)
 			sink ^= uint64(e.Server())
@@ -182,7 +182,7 @@ func benchInsert(b *testing.B, flows int, v6 bool) {
 			nets[j].SetMark(tuple.Src, 80)
 			hashes[j], netHashes[j] = t.Conns.Hash(&keys[j]), t.Templates.Hash(&nets[j])
 		}
-		sink ^= t.Conns.Stage(keys[:], hashes[:]) ^ t.Templates.Stage(nets[:], netHashes[:])
+		sink ^= t.Conns.Stage(keys[:], hashes[:]) ^ t.Templates.StageNew(nets[:], netHashes[:])
 		for j := range keys {
 			if _, ok := t.Conns.Lookup(hashes[j], &keys[j], now); ok {
 				b.Fatal("hit")

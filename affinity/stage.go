@@ -22,12 +22,12 @@ const stageFrom = 8192
 // cached reports whether the entries of both tables are few enough to be in a cache.
 func cached(v4, v6 *table) bool { return v4.live.Load() < stageFrom && v6.live.Load() < stageFrom }
 
-// stage is Stage over a pair of tables, or StageNew if most are new. One key in six at the design load is not in its
-// home bucket. Those are gathered before their bucket words and then the lines that
-// these name are loaded, each load independent of the last: a wrongly predicted branch
-// between two loads would make the second wait for the first. Of a million entries,
-// lookups staged so take two thirds of the time that Touch alone leaves. Of new keys none
-// is at home, so that their bucket words are loaded with their homes.
+// stage is Stage over a pair of tables, or StageNew if most are new. One key in six at
+// the design load is not in its home bucket. Those are gathered before their bucket words
+// and then the lines that these name are loaded, each load independent of the last: a
+// wrongly predicted branch between two loads would make the second wait for the first. Of
+// a million entries, lookups staged so take two thirds of the time that Touch alone leaves.
+// Of new keys none is at home, so that their bucket words are loaded with their homes.
 func stage(v4, v6 *table, keys []Key, hashes []Hash, mostNew bool) (folded uint64) {
 	for len(keys) > stageSize && len(hashes) > stageSize {
 		folded ^= stageSome(v4, v6, keys[:stageSize], hashes[:stageSize], mostNew)

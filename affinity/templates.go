@@ -27,11 +27,6 @@ func (t *Templates) Hash(k *Key) Hash { return t.secret.hash(k) }
 // Touch is Conns.Touch for templates.
 func (t *Templates) Touch(h Hash, v6 bool) uint64 { return t.of(v6).touch(h) }
 
-// Stage is Conns.Stage for templates.
-func (t *Templates) Stage(keys []Key, hashes []Hash) uint64 {
-	return stage(t.v4, t.v6, keys, hashes, false)
-}
-
 // StageNew is Conns.StageNew for templates.
 func (t *Templates) StageNew(keys []Key, hashes []Hash) uint64 {
 	return stage(t.v4, t.v6, keys, hashes, true)

@@ -75,7 +75,6 @@ type Director struct {
 	generation uint64
 	tuning     tuning
 	trial      trial
-	cpus       []int          // that the process could use at the start, the last first
 	journal    *nic.Journal   // of the settings of interfaces
 	undo       []func() error // what to take back at the end, last first
 
@@ -93,7 +92,7 @@ func Run(ctx context.Context, options Options) (err error) {
 	d := &Director{
 		options: options, log: options.Logger, started: time.Now(), config: options.Config,
 		rates: map[service.ID]*estimator{}, bases: map[service.ID]Traffic{},
-		tuning: tuningOf(options.Config), cpus: processCPUs(), requests: make(chan func()), ended: make(chan struct{}),
+		tuning: tuningOf(options.Config), requests: make(chan func()), ended: make(chan struct{}),
 	}
 	defer func() { err = errors.Join(err, d.stop()) }()
 	if err := d.start(); err != nil {

@@ -97,20 +97,14 @@ func (d *Director) checkTuning(cfg *config.Config, t tuning) error {
 	c := *cfg
 	c.Rings.Batch, c.Rings.TransmitBudget, c.Rings.BusyPoll = t.batch, t.budget, t.busyPoll
 	c.Workers.Spin, c.Workers.CPUs, c.Log.Level = t.spin, t.cpus, t.logLevel
-	_, err := config.Parse("settings", c.Marshal())
-	var all config.Errors
-	var errs []error
-	if errors.As(err, &all) {
-		for _, e := range all {
-			errs = append(errs, errors.New(e.Message))
-		}
-	}
+	errs := []error{c.Check()}
 	if t.logLevel != d.tuning.logLevel && d.options.LogLevel == nil {
 		errs = append(errs, errors.New("the log level of this director is fixed"))
 	}
+	allowed := processCPUs()
 	for _, cpu := range t.cpus {
-		if !slices.Contains(d.cpus, cpu) {
-			errs = append(errs, fmt.Errorf("cpu %d: this host gives the director %v", cpu, d.cpus))
+		if !slices.Contains(allowed, cpu) {
+			errs = append(errs, fmt.Errorf("cpu %d: this host gives the director %v", cpu, allowed))
 		}
 	}
 	for name := range t.coalescing {
@@ -267,7 +261,7 @@ func (d *Director) currentTuning() *Tuning {
 		Settings: d.tuning.settings(),
 		Rings: RingSizes{Frames: r.Frames, FrameSize: r.FrameSize, RX: r.RX, TX: r.TX, Fill: r.Fill,
 			Completion: r.Completion, HugePages: r.HugePages},
-		GOMAXPROCS: runtime.GOMAXPROCS(0), CPUs: slices.Sorted(slices.Values(d.cpus)), Workers: []WorkerTuning{}, Interfaces: []InterfaceTuning{},
+		GOMAXPROCS: runtime.GOMAXPROCS(0), CPUs: slices.Sorted(slices.Values(processCPUs())), Workers: []WorkerTuning{}, Interfaces: []InterfaceTuning{},
 		Changes: append([]nic.Change{}, d.journal.Changes()...), Journal: journalPath(d.config.Control.Socket),
 		Trial: d.trial.timer != nil, VLANs: matchesVLANs(d.config.Marks),
 	}

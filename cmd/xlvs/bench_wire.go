@@ -13,6 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
 
+	"github.com/xlvs/xlvs/config"
 	"github.com/xlvs/xlvs/perf/result"
 	"github.com/xlvs/xlvs/perf/wire"
 )
@@ -148,7 +149,7 @@ func benchTrialOptions(c *cli.Context) (wire.Options, error) {
 }
 
 // wireModes are what the configuration takes as an interface's mode.
-var wireModes = []string{"auto", "zerocopy", "copy", "generic"}
+var wireModes = []string{string(config.Auto), string(config.ZeroCopy), string(config.Copy), string(config.Generic)}
 
 // benchWireOptions are the flags as options; what is wrong with them is an error
 // of the command line.

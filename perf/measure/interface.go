@@ -2,10 +2,10 @@ package measure
 
 import (
 	"net"
-	"path/filepath"
 
 	"github.com/xlvs/xlvs/internal/nic"
 	"github.com/xlvs/xlvs/perf/result"
+	"github.com/xlvs/xlvs/ring"
 )
 
 // Interface describes a network interface of the calling thread's namespace. What the
@@ -18,7 +18,8 @@ func Interface(name string) result.Interface {
 	if driver, err := nic.ReadDriver(name); err == nil {
 		i.Driver = driver.Name
 	}
-	queues, _ := filepath.Glob("/sys/class/net/" + name + "/queues/rx-*")
-	i.Queues = len(queues)
+	if queues, err := ring.Queues(name); err == nil {
+		i.Queues = queues
+	}
 	return i
 }

@@ -30,23 +30,48 @@ func ReadSchedule(path string) (s Schedule) {
 // OwnSchedule is the calling thread's, which its goroutine must have locked.
 func OwnSchedule() Schedule { return ReadSchedule("/proc/thread-self/schedstat") }
 
-// Stolen is how long the machine's processors were ready to run, all of them together,
-// while its hypervisor ran something else: since the start, in steps of 10 ms. 0 on a
-// machine that is nobody's guest, and where the hypervisor does not tell.
-func Stolen() time.Duration { return readStolen("/proc/stat") }
+// Times are what all processors together have done since the machine's start, in
+// steps of Tick.
+type Times struct {
+	Busy time.Duration // with something, interrupts included
+	// Stolen is how long they were ready to run while the machine's hypervisor ran
+	// something else. 0 on a machine that is nobody's guest, and where the hypervisor
+	// does not tell.
+	Stolen time.Duration
+}
 
-// readStolen reads the eighth number of proc_stat(5), which is in ticks.
-func readStolen(path string) time.Duration {
-	text, err := os.ReadFile(path)
+// Tick is the unit of /proc/stat, USER_HZ.
+const Tick = 10 * time.Millisecond
+
+// ReadTimes reads the machine's.
+func ReadTimes() (Times, error) {
+	text, err := os.ReadFile("/proc/stat")
 	if err != nil {
-		return 0
+		return Times{}, err
 	}
-	const field, tick = 8, 10 * time.Millisecond
-	line, _, _ := strings.Cut(string(text), "\n")
+	return parseTimes(string(text))
+}
+
+// parseTimes reads the first line of /proc/stat: user, nice, system, idle, iowait,
+// irq, softirq, steal, ... (proc_stat(5)).
+func parseTimes(stat string) (t Times, err error) {
+	line, _, _ := strings.Cut(stat, "\n")
 	fields := strings.Fields(line)
-	if len(fields) <= field {
-		return 0
+	if len(fields) < 8 || fields[0] != "cpu" {
+		return t, fmt.Errorf("/proc/stat begins with %q", line)
 	}
-	n, _ := strconv.ParseInt(fields[field], 10, 64)
-	return time.Duration(n) * tick
+	add := func(to *time.Duration, fields ...string) {
+		for _, field := range fields {
+			n, parsing := strconv.ParseInt(field, 10, 64)
+			if parsing != nil {
+				err = fmt.Errorf("/proc/stat: %w", parsing)
+			}
+			*to += time.Duration(n) * Tick
+		}
+	}
+	add(&t.Busy, fields[1], fields[2], fields[3], fields[6], fields[7])
+	if len(fields) > 8 {
+		add(&t.Stolen, fields[8])
+	}
+	return t, err
 }

@@ -31,19 +31,25 @@ func TestReadSchedule(t *testing.T) {
 	}
 }
 
-func TestStolen(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "stat")
+func TestTimes(t *testing.T) {
 	for text, want := range map[string]time.Duration{
 		"cpu  9 8 7 6 5 4 3 25 1 0\ncpu0 9 8 7 6 5 4 3 11 1 0\n": 250 * time.Millisecond,
 		"cpu  9 8 7 6\n": 0, // of a kernel of old
 		"":               0,
 	} {
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
+		if got, _ := parseTimes(text); got.Stolen != want {
+			t.Errorf("%q: %v, want %v", text, got.Stolen, want)
 		}
-		if got := readStolen(file); got != want {
-			t.Errorf("%q: %v, want %v", text, got, want)
-		}
+	}
+	times, err := parseTimes("cpu  100 10 50 9999 77 5 6 7 0 0\ncpu0 1\n")
+	if err != nil || times.Busy != 171*Tick {
+		t.Errorf("%v, %v", times, err)
+	}
+	if _, err := parseTimes("intr 5"); err == nil {
+		t.Error("what is not /proc/stat was taken")
+	}
+	if _, err := ReadTimes(); err != nil {
+		t.Error(err)
 	}
 }
 

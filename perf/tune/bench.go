@@ -72,7 +72,7 @@ func (b *Bench) Apply(ctx context.Context, arguments []string) error {
 	}
 	c := b.base
 	p.into(&c)
-	if err := check(&c); err != nil { // known now, without a restart
+	if err := c.Check(); err != nil { // known now, without a restart
 		return Refused{err}
 	}
 	if want := sizesOf(&c.Rings); want != b.rings {

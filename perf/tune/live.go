@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/xlvs/xlvs/control"
 	"github.com/xlvs/xlvs/internal/nic"
+	"github.com/xlvs/xlvs/perf/measure"
 )
 
 // director is settings on trial at a running director. The director takes them
@@ -172,11 +170,8 @@ func (l *Live) count(ctx context.Context) (c counts, err error) {
 		c.received += s.Counters["received"]
 		c.lost += s.Counters["rx_ring_full"] + s.Counters["rx_dropped"] + s.Counters["tx_full"]
 	}
-	stat, err := os.ReadFile("/proc/stat")
-	if err != nil {
-		return c, err
-	}
-	c.busy, err = busyTime(string(stat))
+	times, err := measure.ReadTimes()
+	c.busy = times.Busy
 	return c, err
 }
 
@@ -191,33 +186,11 @@ func (c counts) since(b counts) (Sample, error) {
 	if forwarded < leastFrames {
 		return Sample{}, fmt.Errorf("%d frames in %v: %w", forwarded, c.at.Sub(b.at).Round(time.Millisecond), errLittle)
 	}
-	busy := max(c.busy-b.busy, tick).Seconds()
+	busy := max(c.busy-b.busy, measure.Tick).Seconds()
 	s := Sample{Score: float64(forwarded) / busy, Loss: float64(lost) / float64(c.received-b.received+lost)}
 	s.Text = fmt.Sprintf("%.3f Mpps, %.2f CPUs busy, %.4f %% lost", float64(forwarded)/c.at.Sub(b.at).Seconds()/1e6,
 		busy/c.at.Sub(b.at).Seconds(), 100*s.Loss)
 	return s, nil
-}
-
-// tick is the unit of /proc/stat, USER_HZ.
-const tick = 10 * time.Millisecond
-
-// busyTime is how long all CPUs together did something, of the first line of
-// /proc/stat: user, nice, system, idle, iowait, irq, softirq, ... (proc_stat(5)).
-func busyTime(stat string) (time.Duration, error) {
-	line, _, _ := strings.Cut(stat, "\n")
-	fields := strings.Fields(line)
-	if len(fields) < 8 || fields[0] != "cpu" {
-		return 0, fmt.Errorf("/proc/stat begins with %q", line)
-	}
-	var sum time.Duration
-	for _, i := range []int{1, 2, 3, 6, 7} {
-		n, err := strconv.ParseInt(fields[i], 10, 64)
-		if err != nil {
-			return 0, fmt.Errorf("/proc/stat: %w", err)
-		}
-		sum += time.Duration(n) * tick
-	}
-	return sum, nil
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

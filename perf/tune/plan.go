@@ -1,7 +1,6 @@
 package tune
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -70,20 +69,6 @@ func set[T any](to, from *T) {
 	if from != nil {
 		*to = *from
 	}
-}
-
-// check holds a configuration against the rules of its keys.
-func check(c *config.Config) error {
-	_, err := config.Parse("settings", c.Marshal())
-	var all config.Errors
-	if !errors.As(err, &all) {
-		return err
-	}
-	var errs []error
-	for _, e := range all {
-		errs = append(errs, errors.New(e.Message))
-	}
-	return errors.Join(errs...)
 }
 
 // ethtool is the commands that make coalescing what a plan says. The file has no

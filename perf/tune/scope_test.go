@@ -222,7 +222,7 @@ func TestRingSizesAreValid(t *testing.T) {
 		}
 		other := *c
 		p.into(&other)
-		if err := check(&other); err != nil || other.Rings.RX != size {
+		if err := other.Check(); err != nil || other.Rings.RX != size {
 			t.Errorf("%d: %v", size, err)
 		}
 		defaults = defaults || sizesOf(&other.Rings) == sizesOf(&c.Rings)
@@ -267,7 +267,7 @@ func (s strict) Apply(ctx context.Context, arguments []string) error {
 		return err
 	}
 	p.into(c)
-	if err := check(c); err != nil {
+	if err := c.Check(); err != nil {
 		return Refused{err}
 	}
 	return s.model.Apply(ctx, arguments)

@@ -371,13 +371,6 @@ func TestEvidence(t *testing.T) {
 }
 
 func TestCounts(t *testing.T) {
-	busy, err := busyTime("cpu  100 10 50 9999 77 5 6 7 0 0\ncpu0 1\n")
-	if err != nil || busy != 171*tick {
-		t.Errorf("%v, %v", busy, err)
-	}
-	if _, err := busyTime("intr 5"); err == nil {
-		t.Error("what is not /proc/stat was taken")
-	}
 	at := time.Unix(0, 0)
 	a := counts{forwarded: 1000, received: 1000, busy: time.Second, at: at}
 	b := counts{forwarded: 101_000, received: 101_000, lost: 1000, busy: 2 * time.Second, at: at.Add(time.Second)}

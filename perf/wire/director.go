@@ -96,12 +96,12 @@ func writeConfiguration(path, dir string, b *bed, o *Options) error {
 	}
 	err = directorTemplate.Execute(f, struct {
 		Director
-		Interface, Dir string
-		VIP            netip.Addr
-		Port           uint16
-		CPUs           []int
-		Servers        []netip.Addr
-	}{o.Director, b.far.device, dir, b.vip.Addr(), b.vip.Port(), o.balancerCPUs(b.far.queues), b.servers})
+		Interface, Socket string
+		VIP               netip.Addr
+		Port              uint16
+		CPUs              []int
+		Servers           []netip.Addr
+	}{o.Director, b.far.device, filepath.Join(dir, socketName), b.vip.Addr(), b.vip.Port(), o.balancerCPUs(b.far.queues), b.servers})
 	if closing := f.Close(); err == nil {
 		err = closing
 	}

@@ -7,7 +7,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/xlvs/xlvs/perf/measure"
 	"github.com/xlvs/xlvs/perf/result"
 )
 
@@ -224,13 +223,13 @@ func (r *runner) latencies(ctx context.Context, b *bed, running *running, m *mea
 		capacity = r.capacity
 	}
 	for _, share := range r.o.Loads {
-		before, taken := running.schedules(), measure.Stolen()
+		before, taken := running.schedules(), stolen()
 		o, err := b.ends.trial(ctx, load{rate: share * capacity, duration: r.o.Duration, stamp: true})
 		if err != nil {
 			return err
 		}
 		m.latencies = append(m.latencies, latency{
-			load: share, outcome: o, stolen: measure.Stolen() - taken,
+			load: share, outcome: o, stolen: stolen() - taken,
 			waited: waitedSince(before, running.schedules(), o.elapsed),
 		})
 	}

@@ -41,3 +41,12 @@ func waitedSince(before, now map[int]measure.Schedule, elapsed time.Duration) (l
 	}
 	return longest
 }
+
+// stolen is what a hypervisor has taken from all processors so far; 0 if that is not known.
+func stolen() time.Duration {
+	times, err := measure.ReadTimes()
+	if err != nil {
+		return 0
+	}
+	return times.Stolen
+}
