@@ -146,7 +146,10 @@ func (e *ends) trial(ctx context.Context, l load) (*outcome, error) {
 	if err := e.generate(ctx, l.duration, o); err != nil {
 		return nil, err
 	}
-	after, err := e.settle(ctx)
+	if err := e.readStreams(o); err != nil {
+		return nil, err
+	}
+	after, err := e.settle(ctx, before.Frames+o.sent)
 	if err != nil {
 		return nil, err
 	}
@@ -154,9 +157,6 @@ func (e *ends) trial(ctx context.Context, l load) (*outcome, error) {
 	o.duplicates = after.Duplicates - before.Duplicates
 	o.unnumbered = after.Unnumbered - before.Unnumbered
 	o.stale = after.Stale - before.Stale
-	if err := e.readStreams(o); err != nil {
-		return nil, err
-	}
 	if l.stamp {
 		later, err := e.counts(true)
 		if err != nil {
@@ -367,18 +367,21 @@ func (e *ends) counts(wanted bool) ([]uint64, error) {
 	return sums, nil
 }
 
-// Frames are under way until the sink has seen none for quiet; after longest
-// they are late, and lost.
+// Frames are under way until the sink has seen none for quiet, and, while some are
+// missing, for stalled: longer than a balancer waits for its CPU on a busy machine.
+// After longest they are late, and lost.
 const (
 	quiet   = 20 * time.Millisecond
+	stalled = 200 * time.Millisecond
 	longest = 500 * time.Millisecond
 )
 
-// settle waits until all that is under way has arrived.
-func (e *ends) settle(ctx context.Context) (wireTally, error) {
+// settle waits until all that is under way has arrived: the sink will have counted
+// that many frames if none is lost.
+func (e *ends) settle(ctx context.Context, all uint64) (wireTally, error) {
 	last, err := e.tally()
 	since, deadline := time.Now(), time.Now().Add(longest)
-	for err == nil && time.Since(since) < quiet && time.Now().Before(deadline) {
+	for err == nil && (time.Since(since) < quiet || last.Frames < all && time.Since(since) < stalled) && time.Now().Before(deadline) {
 		select {
 		case <-ctx.Done():
 			return last, context.Cause(ctx)
