@@ -355,7 +355,8 @@ func TestTransmitRefuses(t *testing.T) {
 	}
 }
 
-// A pending descriptor keeps Wait from sleeping long.
+// A pending descriptor keeps Wait from sleeping long. A signal of Go's scheduler may
+// end a sleep at once; not all of them.
 func TestWaitIsShortWhileFramesArePending(t *testing.T) {
 	b := newBed(t, 1)
 	w, err := ring.NewWaiter(b.umem)
@@ -365,12 +366,16 @@ func TestWaitIsShortWhileFramesArePending(t *testing.T) {
 	defer w.Close()
 	b.nic.SetStuck(true)
 	send(t, b, b.sockets[0], 3)
-	start := time.Now()
-	if err := w.Wait(b.sockets, time.Minute); err != nil {
-		t.Fatal(err)
+	var longest time.Duration
+	for range 10 {
+		start := time.Now()
+		if err := w.Wait(b.sockets, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		longest = max(longest, time.Since(start))
 	}
-	if took := time.Since(start); took < 500*time.Microsecond || took > 30*time.Second {
-		t.Errorf("waited %v", took)
+	if longest < 500*time.Microsecond || longest > 30*time.Second {
+		t.Errorf("waited %v at most", longest)
 	}
 }
 

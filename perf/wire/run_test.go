@@ -17,32 +17,59 @@ import (
 )
 
 // TestRun sends frames through the director and through what is there on any
-// machine, for a moment each. What it asserts is the counting, not the speed.
+// machine, for a moment each. What it asserts is the counting, not the speed; a run
+// of moments that fell into a pause of the machine is made again.
 func TestRun(t *testing.T) {
-	var lines []string
-	found, err := Run(context.Background(), Options{
-		Opponents: []string{"xlvs", "xdp-tx", "asavie", "ipvs"}, Repeat: 1, Loads: []float64{0.1},
-		LossFree: true, Latency: true, Fresh: true, Duration: 200 * time.Millisecond, Step: 100 * time.Millisecond, Resolution: 0.9, Tolerance: 0.5,
-		Progress: func(p Progress) { lines = append(lines, p.Finished) },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, run := range found.Runs[:3] {
-		if run.Skipped != "" || len(run.Rounds) != 1 || run.Mpps <= 0 || run.MppsLossFree <= 0 || run.ConnectionsPerSecond <= 0 || run.Ratio <= 0 {
-			t.Errorf("%s: %+v", run.Name, run)
+	const runs = 3
+	for i := 1; ; i++ {
+		var lines []string
+		found, err := Run(context.Background(), Options{
+			Opponents: []string{"xlvs", "xdp-tx", "asavie", "ipvs"}, Repeat: 1, Loads: []float64{0.1},
+			LossFree: true, Latency: true, Fresh: true, Duration: 200 * time.Millisecond, Step: 100 * time.Millisecond, Resolution: 0.9, Tolerance: 0.5,
+			Progress: func(p Progress) { lines = append(lines, p.Finished) },
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
+		if missing := unmeasured(found.Runs[:3]); missing != "" {
+			if i < runs {
+				t.Logf("run %d: %s", i, missing)
+				continue
+			}
+			t.Error(missing)
+		}
+		checkFigures(t, found.Runs[:3])
+		if !slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, "xlvs") }) {
+			t.Errorf("no line of progress about xlvs in %q", lines)
+		}
+		checkShape(t, found)
+		return
+	}
+}
+
+// unmeasured tells which figures are missing: of a trial in which no frame came
+// through, or of a search in which every trial lost too many.
+func unmeasured(runs []result.WireRun) string {
+	var missing []string
+	for _, run := range runs {
+		if run.Skipped != "" || len(run.Rounds) != 1 || run.Mpps <= 0 || run.MppsLossFree <= 0 || run.ConnectionsPerSecond <= 0 || run.Ratio <= 0 || run.Latency.P50 <= 0 {
+			missing = append(missing, fmt.Sprintf("%s: skipped %q, rounds %v, %v Mpps, %v loss-free (%v), %v connections a second, ratio %v, p50 %v",
+				run.Name, run.Skipped, run.Rounds, run.Mpps, run.MppsLossFree, run.Trials, run.ConnectionsPerSecond, run.Ratio, run.Latency.P50))
+		}
+	}
+	return strings.Join(missing, "\n")
+}
+
+func checkFigures(t *testing.T, runs []result.WireRun) {
+	t.Helper()
+	for _, run := range runs {
 		if run.Duplicates != 0 {
 			t.Errorf("%s sent %d frames twice", run.Name, run.Duplicates)
 		}
-		if l := run.Latency; l.P50 <= 0 || l.P50 > l.P99 || l.P99 > l.P999 || l.P999 > l.Max {
+		if l := run.Latency; l.P50 > l.P99 || l.P99 > l.P999 || l.P999 > l.Max {
 			t.Errorf("%s: latency %+v", run.Name, l)
 		}
 	}
-	if !slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, "xlvs") }) {
-		t.Errorf("no line of progress about xlvs in %q", lines)
-	}
-	checkShape(t, found)
 }
 
 // checkShape checks the names that readers of the JSON rely on.
