@@ -26,11 +26,13 @@ typedef __u32 __wsum; /* bpf_helper_defs.h names it */
 
 /* linux/bpf.h: map flags */
 #define BPF_F_NO_PREALLOC (1U << 0)
+#define BPF_F_MMAPABLE (1U << 10)
 #define BPF_F_INNER_MAP (1U << 12)
 
 /* linux/bpf.h: enum xdp_action */
 #define XDP_DROP 1
 #define XDP_PASS 2
+#define XDP_TX 3
 #define XDP_REDIRECT 4
 
 /* linux/bpf.h: struct xdp_md */
@@ -121,6 +123,25 @@ struct ports {
 #define TCP_MIN 20
 #define UDP_MIN 8
 #define SCTP_MIN 16 /* and the header of a chunk: there is no packet without one */
+
+/* RFC 9293, 3.1 */
+struct tcp {
+	struct ports ports;
+	__be32 sequence, acknowledgement;
+	__u8 offset; /* upper half: length of the header in 4 bytes */
+	__u8 flags;
+};
+#define TCP_FIN 0x01
+#define TCP_SYN 0x02
+#define TCP_RST 0x04
+#define TCP_ACK 0x10
+
+/* RFC 768 */
+struct udp {
+	struct ports ports;
+	__be16 length; /* bytes, this header included */
+	__be16 checksum;
+};
 
 /* RFC 792, RFC 4443 */
 #define ICMP_HEADER 8

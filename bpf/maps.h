@@ -52,6 +52,27 @@ enum condition_flags {
 };
 #define CONDITION_ANY_PATH (CONDITION_ANY_INTERFACE | CONDITION_ANY_VLAN | CONDITION_ANY_DSCP)
 
+/* A line of the workers' tables; package affinity has the layout. */
+struct line {
+	__u64 word[8];
+};
+
+/* What the express lane must know of a real server. */
+#define SERVER_NUMBER 0xfffff /* bits of an id; the others are its generation */
+#define STATES 16
+struct server {
+	__u32 id;        /* as entries name it; 0: the lane is closed to it */
+	__u32 interface; /* index of the one to send by */
+	__u8 macs[12];   /* destination, source */
+	__u32 template;  /* ticks; 0: packets do not refresh templates */
+	__u32 timeouts[STATES]; /* ticks, by state of the connection */
+};
+
+/* What went to a real server by the express lane. */
+struct traffic {
+	__u64 packets, bytes;
+};
+
 /* Words of the map settings. */
 enum setting {
 	FALLBACK,   /* what becomes of a claimed frame when its queue has no socket: XDP_DROP or XDP_PASS */
@@ -71,6 +92,8 @@ FOR_GO(struct, entry);
 FOR_GO(struct, port_set);
 FOR_GO(struct, span);
 FOR_GO(struct, condition);
+FOR_GO(struct, server);
+FOR_GO(struct, traffic);
 
 struct trie {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
@@ -131,6 +154,46 @@ struct {
 	__type(key, __u32);
 	__array(values, struct condition_list);
 } conditions SEC(".maps");
+
+struct lines {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct line));
+};
+
+struct server_list {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_INNER_MAP);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct server));
+};
+
+/* The workers' tables; empty while the express lane is closed. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__array(values, struct lines);
+} express_tables SEC(".maps");
+
+/* The real servers by number. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__array(values, struct server_list);
+} express_servers SEC(".maps");
+
+/* By number of the real server; package bpf sizes it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct traffic);
+} express_traffic SEC(".maps");
 
 /* Interface index -> slot; its queue q is sockets[slot * MAX_QUEUES + q]. */
 struct {

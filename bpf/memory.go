@@ -31,6 +31,9 @@ type TableMemory struct {
 // any bucket by its number.
 const tableCell = 64 // bytes
 
+// tableFlags let a process map the array, and a program have it whatever its size.
+const tableFlags = unix.BPF_F_MMAPABLE | unix.BPF_F_INNER_MAP
+
 // maxTables is how much an array of such cells can address.
 const maxTables = math.MaxUint32 * tableCell
 
@@ -113,7 +116,7 @@ func newTableArray(bytes int) (*ebpf.Map, error) {
 		KeySize:    4,
 		ValueSize:  tableCell,
 		MaxEntries: uint32(size / tableCell),
-		Flags:      unix.BPF_F_MMAPABLE,
+		Flags:      tableFlags,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("tables of %d MiB: %w", size>>20, err)
@@ -143,6 +146,9 @@ func mapArray(array *ebpf.Map) ([]byte, error) {
 	if array.Type() != ebpf.Array || array.ValueSize() != tableCell || array.Flags()&unix.BPF_F_MMAPABLE == 0 {
 		return nil, fmt.Errorf("pinned tables are a %s: not xlvs's; remove them with xlvs detach", array)
 	}
+	if array.Flags()&unix.BPF_F_INNER_MAP == 0 {
+		return nil, errors.New("pinned tables are of an older xlvs; start without them by --fresh-tables")
+	}
 	size := uint64(array.MaxEntries()) * tableCell
 	if size > math.MaxInt {
 		return nil, fmt.Errorf("tables of %d MiB are too large for this machine's addresses", size>>20)
@@ -164,6 +170,16 @@ func (m *TableMemory) Bytes() []byte {
 
 // Existed tells whether the memory is what an earlier process pinned.
 func (m *TableMemory) Existed() bool { return m.existed }
+
+// into puts the array into a map of maps, as its only entry.
+func (m *TableMemory) into(outer *ebpf.Map) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.bytes == nil {
+		return errors.New("tables: closed already")
+	}
+	return outer.Put(uint32(0), m.array)
+}
 
 // Close unmaps the memory. Pinned tables stay.
 func (m *TableMemory) Close() error {

@@ -23,6 +23,7 @@ enum reason {
 	TRUNCATED,
 	BAD_HEADER,
 	TOO_MANY_HEADERS,
+	EXPRESS, /* beside CLAIMED_FLOW */
 	REASONS,
 };
 
@@ -41,6 +42,7 @@ struct prefix {
 struct frame {
 	void *data, *end;
 	__u64 at;        /* offset of the next header */
+	__u64 l3;        /* offset of the IP header */
 	__u32 left;      /* bytes from there to the end of the IP packet, as it says itself */
 	__u16 vlan;      /* outermost, 0 without a tag */
 	__u8 dscp;
@@ -93,6 +95,7 @@ static __always_inline enum reason parse_ethernet(struct frame *f)
 		type = tag->type;
 		f->at += sizeof(*tag);
 	}
+	f->l3 = f->at;
 	if (type == bpf_htons(ETH_P_IP))
 		f->family = 4;
 	else if (type == bpf_htons(ETH_P_IPV6))

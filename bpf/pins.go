@@ -27,7 +27,8 @@ const (
 
 // mapPins are the names of the pinned maps.
 var mapPins = []string{
-	steerMapConditions, steerMapCounters, steerMapInterfaces, steerMapPorts,
+	steerMapConditions, steerMapCounters, steerMapExpressServers, steerMapExpressTables,
+	steerMapExpressTraffic, steerMapInterfaces, steerMapPorts,
 	steerMapPrefixes, steerMapSettings, steerMapSockets, steerMapSources,
 }
 

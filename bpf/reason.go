@@ -3,11 +3,12 @@ package bpf
 import "fmt"
 
 // Reason says why the program sent a frame where it sent it. Every frame counts
-// once, and once more as NoSocket if it was claimed in vain.
+// once, and once more as NoSocket if it was claimed in vain, or as Express if it
+// never went to a socket.
 type Reason uint8
 
 // The reasons. The first three are claimed frames, for user space; the others
-// but NoSocket are the kernel's (XDP_PASS).
+// but NoSocket and Express are the kernel's (XDP_PASS).
 const (
 	// ClaimedFlow: a rule or service claims the flow.
 	ClaimedFlow = Reason(steerReasonCLAIMED_FLOW)
@@ -36,6 +37,9 @@ const (
 	// TooManyHeaders: more IPv6 extension headers than the program follows (8).
 	TooManyHeaders = Reason(steerReasonTOO_MANY_HEADERS)
 
+	// Express: a claimed flow's frame that the program forwarded itself.
+	Express = Reason(steerReasonEXPRESS)
+
 	// NumReasons is the number of reasons.
 	NumReasons = int(steerReasonREASONS)
 )
@@ -52,6 +56,7 @@ var reasonNames = [NumReasons]string{
 	Truncated:       "truncated",
 	BadHeader:       "bad_header",
 	TooManyHeaders:  "too_many_headers",
+	Express:         "express",
 }
 
 // String is the reason's name in metrics and listings.
@@ -68,7 +73,7 @@ type Counters [NumReasons]uint64
 
 // Redirected is how many frames went to a socket.
 func (c *Counters) Redirected() uint64 {
-	return c[ClaimedFlow] + c[ClaimedFragment] + c[ClaimedError] - c[NoSocket]
+	return c[ClaimedFlow] + c[ClaimedFragment] + c[ClaimedError] - c[NoSocket] - c[Express]
 }
 
 // Fallback says what becomes of claimed frames when their queue has no socket.

@@ -3,8 +3,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
  * xlvs_steer decides which frames leave the kernel. A frame that a virtual
- * service or a mark rule claims goes to the AF_XDP socket of its receive queue;
- * every other frame, and every frame that cannot be decided, is XDP_PASS: a
+ * service or a mark rule claims goes to the AF_XDP socket of its receive queue,
+ * unless the express lane (express.h) forwards it here; every other frame, and every frame that cannot be decided, is XDP_PASS: a
  * frame in user space cannot be handed back to the kernel.
  *
  * The walk of a frame:
@@ -12,6 +12,8 @@
  *	parse -> struct flow -> prefixes[destination] -> ports[port] -> claimed, unclaimed
  *	                                                     |
  *	                                                     +-> sources[source] -> conditions, in order
+ *
+ *	claimed -> express_tables[connection] -> express_servers[server] -> out again, or the socket
  *
  * Package bpf compiles the rules into the four tables, so that the longest
  * prefix alone knows everything that applies to its addresses; see claims.go.
@@ -21,6 +23,7 @@
 #include "kernel.h"
 #include "maps.h"
 #include "parse.h"
+#include "express.h"
 
 static __always_inline void count(enum reason reason)
 {
@@ -146,13 +149,34 @@ static __always_inline enum reason claim(const struct frame *f, struct flow *flo
 	return flow->quoted ? CLAIMED_ERROR : CLAIMED_FLOW;
 }
 
+/* What becomes of a claimed frame when its queue has no socket. */
+static __always_inline int fallback(void)
+{
+	__u32 setting = FALLBACK, *action = bpf_map_lookup_elem(&settings, &setting);
+
+	return action && *action == XDP_PASS ? XDP_PASS : XDP_DROP;
+}
+
+/* Whether the kernel stands in for a director that is gone, and has its known connections, too. */
+static __always_inline int stood_in_for(struct xdp_md *ctx)
+{
+	__u32 interface = ctx->ingress_ifindex, queue = ctx->rx_queue_index, index, *slot;
+
+	if (fallback() != XDP_PASS)
+		return 0;
+	slot = bpf_map_lookup_elem(&interfaces, &interface);
+	if (!slot || queue >= MAX_QUEUES)
+		return 1;
+	index = *slot * MAX_QUEUES + queue;
+	return !bpf_map_lookup_elem(&sockets, &index);
+}
+
 /* To the socket of the frame's queue, or what is to be done without one. */
 static __always_inline int redirect(struct xdp_md *ctx)
 {
-	__u32 interface = ctx->ingress_ifindex, queue = ctx->rx_queue_index, setting = FALLBACK;
-	__u32 *fallback = bpf_map_lookup_elem(&settings, &setting);
+	__u32 interface = ctx->ingress_ifindex, queue = ctx->rx_queue_index;
 	__u32 *slot = bpf_map_lookup_elem(&interfaces, &interface);
-	int action = fallback && *fallback == XDP_PASS ? XDP_PASS : XDP_DROP;
+	int action = fallback();
 
 	if (slot && queue < MAX_QUEUES)
 		action = bpf_redirect_map(&sockets, *slot * MAX_QUEUES + queue, action);
@@ -174,6 +198,10 @@ int xlvs_steer(struct xdp_md *ctx)
 	if (reason == GO_ON)
 		reason = claim(&frame, &flow);
 	count(reason);
+	if (reason == CLAIMED_FLOW && !stood_in_for(ctx) && express(&frame, &flow)) {
+		count(EXPRESS);
+		return XDP_TX;
+	}
 	return reason <= CLAIMED_ERROR ? redirect(ctx) : XDP_PASS;
 }
 

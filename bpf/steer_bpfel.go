@@ -79,8 +79,18 @@ const (
 	steerReasonTRUNCATED        steerReason = 8
 	steerReasonBAD_HEADER       steerReason = 9
 	steerReasonTOO_MANY_HEADERS steerReason = 10
-	steerReasonREASONS          steerReason = 11
+	steerReasonEXPRESS          steerReason = 11
+	steerReasonREASONS          steerReason = 12
 )
+
+type steerServer struct {
+	_         structs.HostLayout
+	Id        uint32
+	Interface uint32
+	Macs      [12]uint8
+	Template  uint32
+	Timeouts  [16]uint32
+}
 
 type steerSetting uint32
 
@@ -97,19 +107,28 @@ type steerSpan struct {
 	Count uint32
 }
 
+type steerTraffic struct {
+	_       structs.HostLayout
+	Packets uint64
+	Bytes   uint64
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	steerMapConditions = "conditions"
-	steerMapCounters   = "counters"
-	steerMapInterfaces = "interfaces"
-	steerMapPorts      = "ports"
-	steerMapPrefixes   = "prefixes"
-	steerMapSettings   = "settings"
-	steerMapSockets    = "sockets"
-	steerMapSources    = "sources"
-	steerProgXlvsSteer = "xlvs_steer"
+	steerMapConditions     = "conditions"
+	steerMapCounters       = "counters"
+	steerMapExpressServers = "express_servers"
+	steerMapExpressTables  = "express_tables"
+	steerMapExpressTraffic = "express_traffic"
+	steerMapInterfaces     = "interfaces"
+	steerMapPorts          = "ports"
+	steerMapPrefixes       = "prefixes"
+	steerMapSettings       = "settings"
+	steerMapSockets        = "sockets"
+	steerMapSources        = "sources"
+	steerProgXlvsSteer     = "xlvs_steer"
 )
 
 // loadSteer returns the embedded CollectionSpec for steer.
@@ -161,14 +180,17 @@ type steerProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type steerMapSpecs struct {
-	Conditions *ebpf.MapSpec `ebpf:"conditions"`
-	Counters   *ebpf.MapSpec `ebpf:"counters"`
-	Interfaces *ebpf.MapSpec `ebpf:"interfaces"`
-	Ports      *ebpf.MapSpec `ebpf:"ports"`
-	Prefixes   *ebpf.MapSpec `ebpf:"prefixes"`
-	Settings   *ebpf.MapSpec `ebpf:"settings"`
-	Sockets    *ebpf.MapSpec `ebpf:"sockets"`
-	Sources    *ebpf.MapSpec `ebpf:"sources"`
+	Conditions     *ebpf.MapSpec `ebpf:"conditions"`
+	Counters       *ebpf.MapSpec `ebpf:"counters"`
+	ExpressServers *ebpf.MapSpec `ebpf:"express_servers"`
+	ExpressTables  *ebpf.MapSpec `ebpf:"express_tables"`
+	ExpressTraffic *ebpf.MapSpec `ebpf:"express_traffic"`
+	Interfaces     *ebpf.MapSpec `ebpf:"interfaces"`
+	Ports          *ebpf.MapSpec `ebpf:"ports"`
+	Prefixes       *ebpf.MapSpec `ebpf:"prefixes"`
+	Settings       *ebpf.MapSpec `ebpf:"settings"`
+	Sockets        *ebpf.MapSpec `ebpf:"sockets"`
+	Sources        *ebpf.MapSpec `ebpf:"sources"`
 }
 
 // steerVariableSpecs contains global variables before they are loaded into the kernel.
@@ -197,20 +219,26 @@ func (o *steerObjects) Close() error {
 //
 // It can be passed to loadSteerObjects or ebpf.CollectionSpec.LoadAndAssign.
 type steerMaps struct {
-	Conditions *ebpf.Map `ebpf:"conditions"`
-	Counters   *ebpf.Map `ebpf:"counters"`
-	Interfaces *ebpf.Map `ebpf:"interfaces"`
-	Ports      *ebpf.Map `ebpf:"ports"`
-	Prefixes   *ebpf.Map `ebpf:"prefixes"`
-	Settings   *ebpf.Map `ebpf:"settings"`
-	Sockets    *ebpf.Map `ebpf:"sockets"`
-	Sources    *ebpf.Map `ebpf:"sources"`
+	Conditions     *ebpf.Map `ebpf:"conditions"`
+	Counters       *ebpf.Map `ebpf:"counters"`
+	ExpressServers *ebpf.Map `ebpf:"express_servers"`
+	ExpressTables  *ebpf.Map `ebpf:"express_tables"`
+	ExpressTraffic *ebpf.Map `ebpf:"express_traffic"`
+	Interfaces     *ebpf.Map `ebpf:"interfaces"`
+	Ports          *ebpf.Map `ebpf:"ports"`
+	Prefixes       *ebpf.Map `ebpf:"prefixes"`
+	Settings       *ebpf.Map `ebpf:"settings"`
+	Sockets        *ebpf.Map `ebpf:"sockets"`
+	Sources        *ebpf.Map `ebpf:"sources"`
 }
 
 func (m *steerMaps) Close() error {
 	return _SteerClose(
 		m.Conditions,
 		m.Counters,
+		m.ExpressServers,
+		m.ExpressTables,
+		m.ExpressTraffic,
 		m.Interfaces,
 		m.Ports,
 		m.Prefixes,

@@ -20,7 +20,7 @@ const (
 
 // layout is the version of what the maps hold. Maps of another layout are left
 // to the program that is attached with them until Attach replaces it.
-const layout = 1
+const layout = 2
 
 // Options say how to open a Steering. The zero Options are an ephemeral one
 // that drops what has no socket and displaces nobody.
@@ -32,12 +32,16 @@ type Options struct {
 	// Replace lets Attach remove another XDP program from the interface. A
 	// program that a bpf_link of somebody else holds is never removed.
 	Replace bool
+	// Servers is the highest number that a real server may have, for the counters of
+	// the express lane.
+	Servers uint32
 }
 
 // Steering is the loaded program with its maps and attachments.
 type Steering struct {
 	// Constant.
 	replace bool
+	servers uint32 // Options.Servers
 	inner   innerSpecs
 
 	mu         sync.Mutex // guards all that follows
@@ -47,6 +51,7 @@ type Steering struct {
 	slots      slots
 	published  *claims // what Update wrote last; nil before that
 	generation uint32  // of published
+	express    express
 }
 
 // Open loads the program, or takes over what is pinned: rules, counters and
@@ -56,7 +61,7 @@ func Open(o Options) (_ *Steering, err error) {
 	if err := rlimit.RemoveMemlock(); err != nil { // for kernels before 5.11
 		return nil, fmt.Errorf("lift the limit on locked memory: %w", err)
 	}
-	s := &Steering{replace: o.Replace, links: map[int]link.Link{}}
+	s := &Steering{replace: o.Replace, servers: o.Servers, links: map[int]link.Link{}}
 	if o.PinDir != "" {
 		if s.pins, err = openPinDir(o.PinDir); err != nil {
 			return nil, err
@@ -87,7 +92,9 @@ func (s *Steering) load() error {
 		ports:      innerSpec(spec, steerMapPorts),
 		sources:    innerSpec(spec, steerMapSources),
 		conditions: innerSpec(spec, steerMapConditions),
+		servers:    innerSpec(spec, steerMapExpressServers),
 	}
+	spec.Maps[steerMapExpressTraffic].MaxEntries = s.servers + 1
 	var options ebpf.CollectionOptions
 	if s.pins != nil {
 		for _, m := range spec.Maps {

@@ -41,15 +41,27 @@ func newBed(tb testing.TB, config affinity.Config) *bed {
 	if config.Servers == 0 {
 		config.Servers = bedServers
 	}
-	mem, err := unix.Mmap(-1, 0, config.Size(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_POPULATE)
+	tables, err := affinity.Format(anonymous(tb, config.Size()), config)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return newBedOver(tb, tables, config)
+}
+
+// anonymous is memory for tables that ends with the test.
+func anonymous(tb testing.TB, size int) []byte {
+	tb.Helper()
+	mem, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_POPULATE)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { unix.Munmap(mem) })
-	tables, err := affinity.Format(mem, config)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	return mem
+}
+
+// newBedOver is newBed over tables that are there.
+func newBedOver(tb testing.TB, tables *affinity.Tables, config affinity.Config) *bed {
+	tb.Helper()
 	b := &bed{tb: tb, tables: tables, now: 1000 * affinity.TicksPerSecond, hops: map[service.ID]Hop{}}
 	b.plane = NewPlane(tables, int(config.Servers), b.snapshot())
 	b.Forwarder = NewForwarder(b.plane)

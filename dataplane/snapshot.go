@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"iter"
 	"sync/atomic"
 	"time"
 
@@ -96,6 +97,35 @@ func (s *Snapshot) lookup(id service.ID) *server {
 		return nil
 	}
 	return &s.servers[n]
+}
+
+// Target is what it takes to forward a packet of a known connection to a real
+// server.
+type Target struct {
+	ID       service.ID
+	Port     uint8                 // as Hop has it
+	MACs     [12]byte              // destination and source, as they lie in a frame
+	Timeouts [states]affinity.Tick // by connection state
+	Template affinity.Tick         // if packets refresh the template of their connection, else 0
+}
+
+// Targets are the servers whose next hop is known, by number.
+func (s *Snapshot) Targets() iter.Seq[Target] {
+	return func(yield func(Target) bool) {
+		for i := range s.servers {
+			server := &s.servers[i]
+			if server.id == 0 || server.port == NoPort {
+				continue
+			}
+			t := Target{ID: server.id, Port: server.port, MACs: server.macs, Timeouts: server.svc.timeouts}
+			if server.svc.Persistent && server.svc.Persistence.Refresh == service.RefreshPacket {
+				t.Template = server.svc.template
+			}
+			if !yield(t) {
+				return
+			}
+		}
+	}
 }
 
 // Plane is what all workers share: the tables and the current snapshot.

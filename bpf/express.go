@@ -1,0 +1,151 @@
+package bpf
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/cilium/ebpf"
+)
+
+// MaxStates is how many states a connection may have in the tables.
+const MaxStates = 16
+
+// serverNumber is the part of a Server's ID that is its number; the rest is the
+// generation of the number.
+const serverNumber = 1<<20 - 1
+
+// Server is what the express lane must know of a real server.
+type Server struct {
+	ID        uint32   // as entries of the tables name it
+	Interface int      // index of the interface to send by
+	MACs      [12]byte // destination and source, as they lie in a frame
+	// Timeouts are how long a connection lives on after a packet, by its state, in ticks
+	// of the tables (an eighth of a second).
+	Timeouts [MaxStates]uint32
+	// Template is the same for the template that a connection holds, in ticks; 0 for a
+	// service whose packets do not refresh it.
+	Template uint32
+}
+
+// Traffic is what the express lane sent to a real server.
+type Traffic struct{ Packets, Bytes uint64 }
+
+// Action is what the program does with a frame.
+type Action uint32
+
+// The actions (enum xdp_action).
+const (
+	Drop     Action = 1
+	Pass     Action = 2 // to the kernel
+	Transmit Action = 3 // by the express lane
+	Redirect Action = 4 // to a socket
+)
+
+// Run gives a frame to the program as if the loopback interface had received it,
+// and returns what it does with the frame, and the frame as it is afterwards. Nothing
+// is sent, but it counts, and its connection lives on. It is for tests, and for
+// explaining.
+func (s *Steering) Run(frame []byte) (Action, []byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o := &ebpf.RunOptions{Data: frame, DataOut: make([]byte, len(frame))}
+	action, err := s.objects.XlvsSteer.Run(o)
+	if err != nil {
+		return 0, nil, fmt.Errorf("run the steering program: %w", err)
+	}
+	return Action(action), o.DataOut, nil
+}
+
+// express is the express lane as it was opened last.
+type express struct {
+	tables  *TableMemory // nil: closed
+	servers map[uint32]Server
+}
+
+// OpenExpress opens the express lane: packets of the connections in these tables
+// that ask for no decision are sent by the program itself, to the servers of
+// SetServers, if they go out by the interface that they came by. The layout of the
+// tables is package affinity's. Opening it again is no error.
+func (s *Steering) OpenExpress(tables *TableMemory) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.express.tables == tables {
+		return nil
+	}
+	if err := tables.into(s.objects.ExpressTables); err != nil {
+		return fmt.Errorf("open the express lane: %w", err)
+	}
+	s.express.tables = tables
+	return nil
+}
+
+// CloseExpress closes the express lane: every claimed frame goes to a socket.
+// Closing it twice is no error.
+func (s *Steering) CloseExpress() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.express.tables = nil
+	for _, outer := range []*ebpf.Map{s.objects.ExpressTables, s.objects.ExpressServers} {
+		if err := outer.Delete(uint32(0)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return fmt.Errorf("close the express lane: %w", err)
+		}
+	}
+	s.express.servers = nil
+	return nil
+}
+
+// SetServers says which servers the express lane may send to. A packet sees all of
+// the old ones or all of the new ones.
+func (s *Steering) SetServers(servers []Server) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := make(map[uint32]Server, len(servers))
+	highest := uint32(0)
+	for _, server := range servers {
+		number := server.ID & serverNumber
+		next[number], highest = server, max(highest, number)
+	}
+	if s.express.servers != nil && maps.Equal(next, s.express.servers) {
+		return nil
+	}
+	if err := putInner(s.objects.ExpressServers, 0, s.inner.servers, int(highest)+1, func(m *ebpf.Map) error {
+		for number, server := range next {
+			record := server.record()
+			if err := m.Put(number, &record); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		return fmt.Errorf("servers of the express lane: %w", err)
+	}
+	s.express.servers = next
+	return nil
+}
+
+// record is the server as the program reads it.
+func (s *Server) record() steerServer {
+	return steerServer{Id: s.ID, Interface: uint32(s.Interface), Macs: s.MACs, Template: s.Template, Timeouts: s.Timeouts}
+}
+
+// Carried is what the express lane sent to the server of a number since the
+// program's counters were made. The counts are of the number: they go on when it is
+// given to another server.
+func (s *Steering) Carried(number uint32) (sum Traffic, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if number >= s.objects.ExpressTraffic.MaxEntries() {
+		return sum, nil
+	}
+	var cpus []steerTraffic
+	if err := s.objects.ExpressTraffic.Lookup(number, &cpus); err != nil {
+		return sum, fmt.Errorf("traffic of server %d: %w", number, err)
+	}
+	for c := range slices.Values(cpus) {
+		sum.Packets += c.Packets
+		sum.Bytes += c.Bytes
+	}
+	return sum, nil
+}
