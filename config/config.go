@@ -74,8 +74,20 @@ type Workers struct {
 type Steering struct {
 	Fallback Fallback
 	// Pin is the directory on a BPF file system for what outlives the process.
-	Pin string
+	Pin     string
+	Express Express
 }
+
+// Express is whether the XDP program itself forwards the packets of known
+// connections.
+type Express string
+
+// The choices.
+const (
+	ExpressAuto Express = "auto" // on interfaces without zero copy
+	ExpressOn   Express = "on"   // on every interface that can
+	ExpressOff  Express = "off"
+)
 
 // Fallback is what becomes of a frame for a service when no socket takes it.
 type Fallback string

@@ -75,6 +75,7 @@ func (c *Config) hostSettings() []setting {
 		{"workers.spin", spinName(c.Workers.Spin)},
 		{"steering.fallback", string(c.Steering.Fallback)},
 		{"steering.pin", strconv.Quote(c.Steering.Pin)},
+		{"steering.express", string(c.Steering.Express)},
 		{"tables.connections", strconv.Itoa(c.Tables.Connections)},
 		{"tables.connections6", strconv.Itoa(c.Tables.Connections6)},
 		{"tables.templates", strconv.Itoa(c.Tables.Templates)},

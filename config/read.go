@@ -111,10 +111,11 @@ func readWorkers(v value) Workers {
 }
 
 func readSteering(v value) Steering {
-	f := v.fields("steering", "fallback", "pin")
+	f := v.fields("steering", "fallback", "pin", "express")
 	return Steering{
 		Fallback: Fallback(f.word("fallback", string(Drop), string(Drop), string(Pass))),
 		Pin:      f.absolutePath("pin", "/sys/fs/bpf/xlvs", 1024),
+		Express:  Express(f.word("express", string(ExpressAuto), string(ExpressAuto), string(ExpressOn), string(ExpressOff))),
 	}
 }
 

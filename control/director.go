@@ -57,6 +57,8 @@ type Director struct {
 	steering *bpf.Steering
 	// removeSteering detaches and unpins, once.
 	removeSteering func() error
+	// expressBefore is what the express lane forwarded for a former run.
+	expressBefore uint64
 	// ready tells that the start is over: before, what a killed run left is not
 	// this one's to take away.
 	ready    bool
@@ -124,6 +126,7 @@ func (d *Director) start() error {
 		{"steering", d.steer},
 		{"sockets", d.openPorts},
 		{"tuning", d.openTuning},
+		{"express lane", d.openExpress},
 		{"addresses", d.openAddresses},
 	} {
 		if err := step.do(); err != nil {
@@ -154,11 +157,17 @@ func (d *Director) stop() error {
 func (d *Director) openSteering() error {
 	steering, err := bpf.Open(bpf.Options{
 		PinDir: d.pinDir(), Fallback: fallback(d.config.Steering.Fallback), Replace: d.options.Replace,
+		Servers: uint32(d.config.Tables.Servers),
 	})
 	if err != nil {
 		return err
 	}
 	d.steering = steering
+	counts, err := steering.Counters()
+	if err != nil {
+		return errors.Join(err, steering.Close())
+	}
+	d.expressBefore = counts[bpf.Express]
 	left, err := steering.Attached()
 	d.removeSteering = sync.OnceValue(func() error {
 		if len(left) > 0 && !d.ready {

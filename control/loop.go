@@ -40,8 +40,9 @@ func (d *Director) loop(ctx context.Context) {
 	}
 }
 
-// publish gives the workers a new snapshot and the control socket a new view.
+// publish gives the workers and the express lane a new snapshot, and the control socket a new view.
 func (d *Director) publish() {
 	d.plane.Publish(d.snapshot())
+	d.followExpress()
 	d.show()
 }

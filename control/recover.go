@@ -33,6 +33,9 @@ func (d *Director) recoverPorts() {
 		d.rebuild()
 		d.retimePorts()
 	}
+	if d.judgeLanes() {
+		d.followExpress()
+	}
 }
 
 // recoverPort brings one port up to date and tells whether anything changed.

@@ -96,7 +96,7 @@ type refusal struct{ error }
 func (d *Director) checkTuning(cfg *config.Config, t tuning) error {
 	c := *cfg
 	c.Rings.Batch, c.Rings.TransmitBudget, c.Rings.BusyPoll = t.batch, t.budget, t.busyPoll
-	c.Workers.Spin, c.Workers.CPUs, c.Log.Level = t.spin, t.cpus, t.logLevel
+	c.Workers.Spin, c.Workers.CPUs, c.Steering.Express, c.Log.Level = t.spin, t.cpus, t.express, t.logLevel
 	errs := []error{c.Check()}
 	if t.logLevel != d.tuning.logLevel && d.options.LogLevel == nil {
 		errs = append(errs, errors.New("the log level of this director is fixed"))
@@ -139,7 +139,7 @@ func (d *Director) useTuning(t tuning) error {
 			errs = append(errs, w.Pin(cpus[i%len(cpus)]))
 		}
 	}
-	errs = append(errs, d.setTimers(t.busyPoll))
+	errs = append(errs, d.setTimers(t.busyPoll), d.openExpress())
 	for name := range before.coalescing {
 		if !reflect.DeepEqual(before.coalescing[name], t.coalescing[name]) {
 			errs = append(errs, d.journal.RestoreCoalescing(name))
@@ -182,6 +182,7 @@ func (d *Director) tuningAfter(old, new *config.Config) tuning {
 	take(&next.budget, was.budget, now.budget)
 	take(&next.spin, was.spin, now.spin)
 	take(&next.busyPoll, was.busyPoll, now.busyPoll)
+	take(&next.express, was.express, now.express)
 	if d.options.LogLevel != nil {
 		take(&next.logLevel, was.logLevel, now.logLevel)
 	}
@@ -278,7 +279,7 @@ func (d *Director) currentTuning() *Tuning {
 func (d *Director) interfaceTuning(p *port) InterfaceTuning {
 	i := InterfaceTuning{
 		Name: p.config.Name, Asked: string(p.config.Mode), Modes: []string{}, Attached: p.attached.String(),
-		Queues: append([]int{}, p.queues...), MaxMTU: d.umemConfig().MaxMTU(),
+		Queues: append([]int{}, p.queues...), MaxMTU: d.umemConfig().MaxMTU(), Express: p.lane.String(),
 	}
 	for _, queue := range p.queues {
 		mode := "down"

@@ -33,6 +33,7 @@ type Settings struct {
 	Spin           *bool             `json:"spin,omitempty"`
 	CPUs           *[]int            `json:"cpus,omitempty"` // empty: the Director's choice
 	BusyPoll       *BusyPollSettings `json:"busy_poll,omitempty"`
+	Express        *string           `json:"express,omitempty"` // auto, on or off
 	LogLevel       *string           `json:"log_level,omitempty"`
 	// Coalescing is by interface. An interface that is not named stays; an empty
 	// Coalescing is what the interface had before.
@@ -73,6 +74,7 @@ type InterfaceTuning struct {
 	Modes    []string `json:"modes"`           // what each queue's socket obtained
 	Attached string   `json:"attached"`        // of the XDP program: native or generic
 	Verdict  string   `json:"verdict"`         // the mode that auto would be, and why
+	Express  string   `json:"express"`         // whether the express lane is open, and why
 	Queues   []int    `json:"queues"`          // served
 	MaxMTU   int      `json:"max_mtu"`         // that frames hold
 	Error    string   `json:"error,omitempty"` // why a socket is missing
@@ -84,6 +86,7 @@ type tuning struct {
 	spin          bool
 	cpus          []int
 	busyPoll      config.BusyPoll
+	express       config.Express
 	logLevel      string
 	coalescing    map[string]nic.Coalescing // what was changed
 }
@@ -92,7 +95,7 @@ type tuning struct {
 func tuningOf(c *config.Config) tuning {
 	return tuning{
 		batch: c.Rings.Batch, budget: c.Rings.TransmitBudget, spin: c.Workers.Spin, cpus: c.Workers.CPUs,
-		busyPoll: c.Rings.BusyPoll, logLevel: c.Log.Level, coalescing: map[string]nic.Coalescing{},
+		busyPoll: c.Rings.BusyPoll, express: c.Steering.Express, logLevel: c.Log.Level, coalescing: map[string]nic.Coalescing{},
 	}
 }
 
@@ -102,6 +105,7 @@ func (t tuning) with(s *Settings) tuning {
 	set(&t.budget, s.TransmitBudget)
 	set(&t.spin, s.Spin)
 	set(&t.cpus, s.CPUs)
+	set(&t.express, (*config.Express)(s.Express))
 	set(&t.logLevel, s.LogLevel)
 	if b := s.BusyPoll; b != nil {
 		set(&t.busyPoll.Enabled, b.Enabled)
@@ -136,7 +140,7 @@ func (t tuning) settings() Settings {
 	b := t.busyPoll
 	cpus := append([]int{}, t.cpus...)
 	return Settings{
-		Batch: &t.batch, TransmitBudget: &t.budget, Spin: &t.spin, CPUs: &cpus, LogLevel: &t.logLevel,
+		Batch: &t.batch, TransmitBudget: &t.budget, Spin: &t.spin, CPUs: &cpus, Express: (*string)(&t.express), LogLevel: &t.logLevel,
 		BusyPoll: &BusyPollSettings{
 			Enabled: &b.Enabled, Microseconds: &b.Microseconds, Budget: &b.Budget,
 			DeferHardIRQs: &b.DeferHardIRQs, GROFlushTimeout: &b.GROFlushTimeout,

@@ -27,6 +27,7 @@ type view struct {
 	sockets  []socketView
 	vips     []AddressStatus
 	capacity uint32 // IPv4 connections
+	steering *bpf.Steering
 	// generation of the snapshot that goes with this.
 	generation uint64
 }
@@ -46,7 +47,7 @@ func (d *Director) show() {
 	v := &view{
 		services: d.policy.services.All(), workers: slices.Clone(d.workers),
 		hops: map[service.ID]hopStatus{}, rates: map[service.ID]Rate{}, vips: d.vips.status(),
-		capacity: uint32(d.config.Tables.Connections), generation: d.generation,
+		capacity: uint32(d.config.Tables.Connections), generation: d.generation, steering: d.steering,
 	}
 	for _, vs := range v.services {
 		for _, real := range vs.Servers {
@@ -96,11 +97,15 @@ func (d *Director) estimate() {
 	d.show()
 }
 
-// counted is what all workers sent by a server's number.
+// counted is what all workers and the express lane sent by a server's number.
 func (v *view) counted(id service.ID) Traffic {
 	var sum dataplane.Traffic
 	for _, w := range v.workers {
 		w.Forwarder().Traffic(id.Number(), &sum)
+	}
+	if t, err := v.steering.Carried(id.Number()); err == nil { // a lookup in an array
+		sum.Packets += t.Packets
+		sum.Bytes += t.Bytes
 	}
 	return Traffic(sum)
 }
@@ -176,6 +181,7 @@ func (d *Director) status() *Status {
 		s.Frames[dataplane.Reason(i).String()] = n
 	}
 	if counts, err := d.steering.Counters(); err == nil {
+		s.Frames[dataplane.Forwarded.String()] += counts[bpf.Express] - d.expressBefore
 		for reason, n := range counts {
 			s.Steering[bpf.Reason(reason).String()] = n
 		}

@@ -38,7 +38,7 @@ func (p *printer) status(ctx context.Context, client *control.Client) error {
 		p.printf("%-18s %10d %10d %12d %12d %10d %10d\n", t.Name, t.Live, t.Capacity, t.Inserted, t.Expired, t.Displaced, t.Refused)
 	}
 	p.printf("\n")
-	p.counts("Frames, by what workers did with them", s.Frames)
+	p.counts("Frames of services, by what became of them", s.Frames)
 	p.counts("Frames, by what the XDP program did with them", s.Steering)
 	for _, a := range s.Addresses {
 		if !a.Present {

@@ -166,6 +166,7 @@ func (l *Live) count(ctx context.Context) (c counts, err error) {
 		return c, err
 	}
 	c.at, c.forwarded = time.Now(), status.Frames["forwarded"]
+	c.received = status.Steering["express"]
 	for _, s := range status.Sockets {
 		c.received += s.Counters["received"]
 		c.lost += s.Counters["rx_ring_full"] + s.Counters["rx_dropped"] + s.Counters["tx_full"]

@@ -34,11 +34,11 @@ func TestSetOnARunningDirector(t *testing.T) {
 	h := newHost(t)
 	h.start("")
 	before := h.tuning()
-	h.must(h.set(0, "batch=128", "transmit_budget=1024", "spin=off", "cpus=0", "log_level=debug",
+	h.must(h.set(0, "batch=128", "transmit_budget=1024", "spin=off", "cpus=0", "express=off", "log_level=debug",
 		"busy_poll=on", "busy_poll.microseconds=77", "busy_poll.budget=33", "busy_poll.defer_hard_irqs=3", "busy_poll.gro_flush_timeout=300000"))
 
 	now := h.tuning()
-	want, err := Parse([]string{"batch=128", "transmit_budget=1024", "spin=off", "cpus=0", "log_level=debug", "busy_poll=on",
+	want, err := Parse([]string{"batch=128", "transmit_budget=1024", "spin=off", "cpus=0", "express=off", "log_level=debug", "busy_poll=on",
 		"busy_poll.microseconds=77", "busy_poll.budget=33", "busy_poll.defer_hard_irqs=3", "busy_poll.gro_flush_timeout=300000"})
 	h.must(err)
 	if diff := cmp.Diff(*want, now.Settings); diff != "" {

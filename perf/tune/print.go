@@ -104,6 +104,7 @@ func (p *printer) used(i *control.InterfaceTuning) {
 	p.line("sockets", "%s; asked for %s", strings.Join(sockets, ", "), i.Asked)
 	p.line("XDP", "%s", i.Attached)
 	p.line("auto is", "%s", i.Verdict)
+	p.line("express", "%s", i.Express)
 	if i.Error != "" {
 		p.line("error", "%s", i.Error)
 	}

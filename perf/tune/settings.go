@@ -35,6 +35,7 @@ func Keys() []Key {
 		{"busy_poll.budget", "1 to 65535 frames", func(s *control.Settings, v string) error { return number(&busy(s).Budget, v) }},
 		{"busy_poll.defer_hard_irqs", "0 to 1000 polls", func(s *control.Settings, v string) error { return number(&busy(s).DeferHardIRQs, v) }},
 		{"busy_poll.gro_flush_timeout", "1000 to 100000000 ns", func(s *control.Settings, v string) error { return number(&busy(s).GROFlushTimeout, v) }},
+		{"express", "auto, on or off", func(s *control.Settings, v string) error { s.Express = &v; return nil }},
 		{"log_level", "debug, info, warn or error", func(s *control.Settings, v string) error { s.LogLevel = &v; return nil }},
 	}
 }
@@ -49,7 +50,7 @@ var fileNames = map[string]string{
 	"rings.busy_poll.microseconds": "busy_poll.microseconds", "rings.busy_poll.budget": "busy_poll.budget",
 	"rings.busy_poll.defer_hard_irqs":   "busy_poll.defer_hard_irqs",
 	"rings.busy_poll.gro_flush_timeout": "busy_poll.gro_flush_timeout",
-	"workers.cpus":                      "cpus", "workers.spin": "spin", "log.level": "log_level",
+	"workers.cpus":                      "cpus", "workers.spin": "spin", "steering.express": "express", "log.level": "log_level",
 }
 
 // needRestart are keys of the file that only a restart changes.
@@ -205,6 +206,7 @@ func (p *plan) yaml(now *control.Settings) string {
 	section("workers",
 		line(p.CPUs != nil, "cpus: %s", cpusYAML(value(now.CPUs))),
 		line(p.Spin != nil, "spin: %s", spinName(value(now.Spin))))
+	section("steering", line(p.Express != nil, "express: %s", value(now.Express)))
 	section("log", line(p.LogLevel != nil, "level: %s", value(now.LogLevel)))
 	return b.String()
 }

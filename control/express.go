@@ -1,0 +1,125 @@
+package control
+
+import (
+	"runtime"
+
+	"github.com/xlvs/xlvs/bpf"
+	"github.com/xlvs/xlvs/config"
+	"github.com/xlvs/xlvs/internal/nic"
+	"github.com/xlvs/xlvs/ring"
+)
+
+// lane is whether the express lane is open on a port, and why.
+type lane struct {
+	open bool
+	why  string
+}
+
+func (l lane) String() string {
+	if l.open {
+		return "open: " + l.why
+	}
+	return "closed: " + l.why
+}
+
+// lane judges the express lane of a port as things are now.
+func (d *Director) lane(p *port) lane {
+	switch choice := d.tuning.express; {
+	case choice == config.ExpressOff:
+		return lane{false, "configured"}
+	case runtime.GOARCH != "amd64":
+		// Elsewhere a program would see the words of an entry in another order than they
+		// are written in: BPF has loads that acquire since Linux 6.14 only.
+		return lane{false, "it relies on the memory order of amd64"}
+	case choice == config.ExpressAuto && p.zeroCopy():
+		return lane{false, "the sockets have zero copy"}
+	case p.attached == bpf.Generic:
+		return lane{true, "in generic mode the kernel itself sends"}
+	}
+	return sendsBack(p, d.tuning.express == config.ExpressOn)
+}
+
+// zeroCopy tells whether a socket of the port has it.
+func (p *port) zeroCopy() bool {
+	for _, s := range p.sockets {
+		if s.Mode() == ring.ZeroCopy {
+			return true
+		}
+	}
+	return false
+}
+
+// sendsBack tells whether the driver sends what XDP hands back to it. Drivers that
+// run programs do, but a veth loses it all unless its peer takes XDP frames, which
+// Linux tells since 6.3.
+func sendsBack(p *port, anyway bool) lane {
+	driver, err := nic.ReadDriver(p.config.Name)
+	if err != nil || driver.Name != "veth" {
+		return lane{true, "its driver sends back what XDP hands to it"}
+	}
+	features, err := nic.ReadXDPFeatures(p.index)
+	switch {
+	case err != nil && anyway:
+		return lane{true, "configured, though the kernel does not tell whether the peer takes XDP frames"}
+	case err != nil:
+		return lane{false, "the kernel does not tell whether the peer takes XDP frames"}
+	case features&nic.XDPTransmit == 0:
+		return lane{false, "its peer takes no XDP frames: switch GRO on there (ethtool -K PEER gro on), or attach a program"}
+	}
+	return lane{true, "its peer takes XDP frames"}
+}
+
+// judgeLanes judges all ports and tells whether anything is new.
+func (d *Director) judgeLanes() (changed bool) {
+	for _, p := range d.ports {
+		if p.index == 0 {
+			continue
+		}
+		if now := d.lane(p); now != p.lane {
+			d.log.Info("express lane", "interface", p.config.Name, "open", now.open, "because", now.why)
+			p.lane, changed = now, true
+		}
+	}
+	return changed
+}
+
+// openExpress opens the express lane to the servers of the snapshot in force, on
+// the ports that may have it, or closes it.
+func (d *Director) openExpress() error {
+	d.judgeLanes()
+	servers := d.expressServers()
+	if len(servers) == 0 {
+		return d.steering.CloseExpress()
+	}
+	if err := d.steering.SetServers(servers); err != nil {
+		return err
+	}
+	return d.steering.OpenExpress(d.memory)
+}
+
+// followExpress is openExpress for what changes of itself, where there is nobody to
+// return an error to. A lane that cannot be told of new servers is closed.
+func (d *Director) followExpress() {
+	if err := d.openExpress(); err != nil {
+		d.log.Error("express lane closed", "error", err)
+		if err := d.steering.CloseExpress(); err != nil {
+			d.log.Error("express lane cannot be closed", "error", err)
+		}
+	}
+}
+
+// expressServers are the servers behind ports whose lane is open.
+func (d *Director) expressServers() (servers []bpf.Server) {
+	for t := range d.plane.Snapshot().Targets() {
+		p := d.ports[t.Port]
+		if !p.lane.open || p.index == 0 {
+			continue
+		}
+		s := bpf.Server{ID: uint32(t.ID), Interface: p.index, MACs: t.MACs, Template: uint32(t.Template)}
+		for state, ticks := range t.Timeouts {
+			s.Timeouts[state] = uint32(ticks)
+		}
+		servers = append(servers, s)
+	}
+	return servers
+}
