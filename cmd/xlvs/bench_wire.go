@@ -76,6 +76,7 @@ func benchWireFlags() []cli.Flag {
 		&cli.StringFlag{Name: "mode", Usage: "xlvs: `MODE` of its sockets, one of auto, zerocopy, copy, generic", Value: "auto"},
 		&cli.StringSliceFlag{Name: "rings", Usage: "xlvs: `KEY=VALUE` of its configuration's rings, such as batch=128"},
 		&cli.StringSliceFlag{Name: "workers", Usage: "xlvs: `KEY=VALUE` of its configuration's workers, such as spin=off"},
+		&cli.StringFlag{Name: "express", Usage: "xlvs: auto, on or off, `WHETHER` it has its express lane", Value: "auto"},
 		&cli.StringFlag{Name: "program", Usage: "xlvs: another build of it, at `PATH`", DefaultText: "this one", TakesFile: true},
 	}, benchTrialFlags()...)
 }
@@ -167,6 +168,10 @@ func benchWireOptions(c *cli.Context) (wire.Options, error) {
 	o.Director.Mode = c.String("mode")
 	if !slices.Contains(wireModes, o.Director.Mode) {
 		return o, usage{fmt.Errorf("--mode %s: want one of %s", o.Director.Mode, strings.Join(wireModes, ", "))}
+	}
+	o.Director.Express = c.String("express")
+	if choices := []string{"auto", "on", "off"}; !slices.Contains(choices, o.Director.Express) {
+		return o, usage{fmt.Errorf("--express %s: want one of %s", o.Director.Express, strings.Join(choices, ", "))}
 	}
 	if o.Director.Workers, err = settings(c, "workers"); err != nil {
 		return o, err

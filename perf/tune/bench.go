@@ -23,7 +23,8 @@ type Bench struct {
 
 // NewBench makes a wire, and starts a director on it with the rings and workers of
 // a configuration, but for the workers' CPUs, which the options say; nil is the
-// defaults. duration is of one measurement. Close takes it all away.
+// defaults. Its express lane is closed: what is tuned is the workers, and known
+// connections would not come to them. duration is of one measurement. Close takes it all away.
 func NewBench(ctx context.Context, o wire.Options, base *config.Config, duration time.Duration) (*Bench, error) {
 	c, err := config.Parse("defaults", []byte("interfaces: [{name: bench}]"))
 	if err != nil {
@@ -33,6 +34,7 @@ func NewBench(ctx context.Context, o wire.Options, base *config.Config, duration
 		c.Rings, c.Workers = base.Rings, base.Workers
 	}
 	o.Director.Rings, o.Director.Workers = starting(c)
+	o.Director.Express = string(config.ExpressOff)
 	stand, err := wire.NewStand(ctx, o)
 	if err != nil {
 		return nil, err

@@ -36,6 +36,7 @@ type Director struct {
 	Mode    string            // auto, zerocopy, copy, generic
 	Rings   map[string]string // what the configuration has under rings, by key
 	Workers map[string]string // and under workers, but for cpus
+	Express string            // auto, on, off: its express lane
 	Extra   string            // more YAML, at the end of the configuration
 }
 
@@ -63,18 +64,29 @@ func startDirector(_ context.Context, b *bed, o *Options) (*running, error) {
 	return r, nil
 }
 
+// startWorkers runs the director without its express lane.
+func startWorkers(ctx context.Context, b *bed, o *Options) (*running, error) {
+	without := *o
+	without.Director.Express = "off"
+	return startDirector(ctx, b, &without)
+}
+
 const socketName = "xlvs.sock"
 
-// modeAt asks a director for the modes of its sockets.
+// modeAt asks a director for the modes of its sockets, and whether its express lane
+// is open beside them.
 func modeAt(socket string) func(context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) {
-		status, err := control.NewClient(socket).Status(ctx)
+		tuning, err := control.NewClient(socket).Tuning(ctx)
 		if err != nil {
 			return "", err
 		}
 		var modes []string
-		for _, s := range status.Sockets {
-			modes = append(modes, s.Mode)
+		for _, i := range tuning.Interfaces {
+			modes = append(modes, i.Modes...)
+			if strings.HasPrefix(i.Express, "open") {
+				modes = append(modes, "express")
+			}
 		}
 		slices.Sort(modes)
 		return strings.Join(slices.Compact(modes), ", "), nil

@@ -22,6 +22,7 @@ type opponent struct {
 // opponents are all there are, in the order that listings have them.
 var opponents = []opponent{
 	{"xlvs", "the director: marks, persistence, connections, direct routing", startDirector},
+	{"xlvs-workers", "the director without its express lane: every frame through AF_XDP", startWorkers},
 	{"asavie", "github.com/asavie/xdp, swapping MAC addresses", startForwarder(ForwardAsavie)},
 	{"nft-dsr", "nftables on netdev ingress: ether daddr set jhash, fwd", startNftDSR},
 	{"nft-nat", "nftables NAT with conntrack", startNftNAT},

@@ -110,15 +110,17 @@ func checkShape(t *testing.T, found *result.Wire) {
 }
 
 // TestNothingIsLostOrDoubled sends numbered frames at a rate that any machine
-// carries, through the director.
+// carries, through the director: by its workers, and by its express lane as well.
 func TestNothingIsLostOrDoubled(t *testing.T) {
-	for _, queues := range []int{1, 2} {
-		t.Run(fmt.Sprintf("queues=%d", queues), func(t *testing.T) { checkNothingLost(t, queues) })
+	for express, mode := range map[string]string{"off": "copy", "auto": "copy, express"} {
+		for _, queues := range []int{1, 2} {
+			t.Run(fmt.Sprintf("express=%s/queues=%d", express, queues), func(t *testing.T) { checkNothingLost(t, queues, express, mode) })
+		}
 	}
 }
 
-func checkNothingLost(t *testing.T, queues int) {
-	o := Options{}
+func checkNothingLost(t *testing.T, queues int, express, mode string) {
+	o := Options{Director: Director{Express: express}}
 	if err := o.Validate(); err != nil {
 		t.Fatal(err)
 	}
@@ -134,6 +136,9 @@ func checkNothingLost(t *testing.T, queues int) {
 	defer director.stop()
 	if err := b.await(context.Background(), director); err != nil {
 		t.Fatal(err)
+	}
+	if obtained, err := director.bound(context.Background()); err != nil || obtained != mode {
+		t.Errorf("mode %q (%v), want %q", obtained, err, mode)
 	}
 	got, err := b.ends.trial(context.Background(), load{rate: 10000, duration: time.Second, fresh: 0.1})
 	if err != nil {
