@@ -9,32 +9,32 @@ import (
 	"github.com/xlvs/xlvs/ring"
 )
 
-// lane is whether the express lane is open on a port, and why.
-type lane struct {
-	open bool
-	why  string
+// Lane is whether the express lane is open on an interface, and why.
+type Lane struct {
+	Open bool   `json:"open"`
+	Why  string `json:"why"`
 }
 
-func (l lane) String() string {
-	if l.open {
-		return "open: " + l.why
+func (l Lane) String() string {
+	if l.Open {
+		return "open: " + l.Why
 	}
-	return "closed: " + l.why
+	return "closed: " + l.Why
 }
 
 // lane judges the express lane of a port as things are now.
-func (d *Director) lane(p *port) lane {
+func (d *Director) lane(p *port) Lane {
 	switch choice := d.tuning.express; {
 	case choice == config.ExpressOff:
-		return lane{false, "configured"}
+		return Lane{false, "configured"}
 	case runtime.GOARCH != "amd64":
 		// Elsewhere a program would see the words of an entry in another order than they
 		// are written in: BPF has loads that acquire since Linux 6.14 only.
-		return lane{false, "it relies on the memory order of amd64"}
+		return Lane{false, "it relies on the memory order of amd64"}
 	case choice == config.ExpressAuto && p.zeroCopy():
-		return lane{false, "the sockets have zero copy"}
+		return Lane{false, "the sockets have zero copy"}
 	case p.attached == bpf.Generic:
-		return lane{true, "in generic mode the kernel itself sends"}
+		return Lane{true, "in generic mode the kernel itself sends"}
 	}
 	return sendsBack(p, d.tuning.express == config.ExpressOn)
 }
@@ -52,21 +52,21 @@ func (p *port) zeroCopy() bool {
 // sendsBack tells whether the driver sends what XDP hands back to it. Drivers that
 // run programs do, but a veth loses it all unless its peer takes XDP frames, which
 // Linux tells since 6.3.
-func sendsBack(p *port, anyway bool) lane {
+func sendsBack(p *port, anyway bool) Lane {
 	driver, err := nic.ReadDriver(p.config.Name)
 	if err != nil || driver.Name != "veth" {
-		return lane{true, "its driver sends back what XDP hands to it"}
+		return Lane{true, "its driver sends back what XDP hands to it"}
 	}
 	features, err := nic.ReadXDPFeatures(p.index)
 	switch {
 	case err != nil && anyway:
-		return lane{true, "configured, though the kernel does not tell whether the peer takes XDP frames"}
+		return Lane{true, "configured, though the kernel does not tell whether the peer takes XDP frames"}
 	case err != nil:
-		return lane{false, "the kernel does not tell whether the peer takes XDP frames"}
+		return Lane{false, "the kernel does not tell whether the peer takes XDP frames"}
 	case features&nic.XDPTransmit == 0:
-		return lane{false, "its peer takes no XDP frames: switch GRO on there (ethtool -K PEER gro on), or attach a program"}
+		return Lane{false, "its peer takes no XDP frames, having neither GRO nor an XDP program"}
 	}
-	return lane{true, "its peer takes XDP frames"}
+	return Lane{true, "its peer takes XDP frames"}
 }
 
 // judgeLanes judges all ports and tells whether anything is new.
@@ -76,7 +76,7 @@ func (d *Director) judgeLanes() (changed bool) {
 			continue
 		}
 		if now := d.lane(p); now != p.lane {
-			d.log.Info("express lane", "interface", p.config.Name, "open", now.open, "because", now.why)
+			d.log.Info("express lane", "interface", p.config.Name, "open", now.Open, "because", now.Why)
 			p.lane, changed = now, true
 		}
 	}
@@ -112,7 +112,7 @@ func (d *Director) followExpress() {
 func (d *Director) expressServers() (servers []bpf.Server) {
 	for t := range d.plane.Snapshot().Targets() {
 		p := d.ports[t.Port]
-		if !p.lane.open || p.index == 0 {
+		if !p.lane.Open || p.index == 0 {
 			continue
 		}
 		s := bpf.Server{ID: uint32(t.ID), Interface: p.index, MACs: t.MACs, Template: uint32(t.Template)}

@@ -26,7 +26,7 @@ type port struct {
 	attached bpf.AttachMode
 	sockets  map[int]*ring.Socket // by queue; none where opening failed
 	err      error                // why a socket is missing
-	lane     lane                 // whether the XDP program may send by it
+	lane     Lane                 // whether the XDP program may send by it
 	down     bool                 // the log has it that its link is down
 }
 

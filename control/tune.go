@@ -279,7 +279,7 @@ func (d *Director) currentTuning() *Tuning {
 func (d *Director) interfaceTuning(p *port) InterfaceTuning {
 	i := InterfaceTuning{
 		Name: p.config.Name, Asked: string(p.config.Mode), Modes: []string{}, Attached: p.attached.String(),
-		Queues: append([]int{}, p.queues...), MaxMTU: d.umemConfig().MaxMTU(), Express: p.lane.String(),
+		Queues: append([]int{}, p.queues...), MaxMTU: d.umemConfig().MaxMTU(), Express: p.lane,
 	}
 	for _, queue := range p.queues {
 		mode := "down"

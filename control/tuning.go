@@ -70,11 +70,11 @@ type WorkerTuning struct {
 // InterfaceTuning is an interface as the director uses it.
 type InterfaceTuning struct {
 	Name     string   `json:"name"`
-	Asked    string   `json:"asked"`           // the mode of the configuration
-	Modes    []string `json:"modes"`           // what each queue's socket obtained
-	Attached string   `json:"attached"`        // of the XDP program: native or generic
-	Verdict  string   `json:"verdict"`         // the mode that auto would be, and why
-	Express  string   `json:"express"`         // whether the express lane is open, and why
+	Asked    string   `json:"asked"`    // the mode of the configuration
+	Modes    []string `json:"modes"`    // what each queue's socket obtained
+	Attached string   `json:"attached"` // of the XDP program: native or generic
+	Verdict  string   `json:"verdict"`  // the mode that auto would be, and why
+	Express  Lane     `json:"express"`
 	Queues   []int    `json:"queues"`          // served
 	MaxMTU   int      `json:"max_mtu"`         // that frames hold
 	Error    string   `json:"error,omitempty"` // why a socket is missing

@@ -48,6 +48,7 @@ var rules = []rule{
 	{"partial-checksums", partialChecksums},
 	{"copy-mode", copyMode},
 	{"generic-mode", genericMode},
+	{"express-lane", expressLane},
 	{"transmit-budget", transmitBudget},
 	{"shared-cpu", sharedCPU},
 	{"interrupts", interrupts},

@@ -192,3 +192,17 @@ func genericMode(f *Facts, say sayer) {
 		}
 	}
 }
+
+// expressLane: where it could be open and is not, known connections cost what new ones do.
+func expressLane(f *Facts, say sayer) {
+	f.each(func(used *control.InterfaceTuning, host *nic.Interface) {
+		if used.Express.Open || value(f.Director.Settings.Express) == "off" || slices.Contains(used.Modes, "zerocopy") {
+			return
+		}
+		do := "xlvs tune set express=off"
+		if host.Driver != nil && host.Driver.Name == "veth" {
+			do = "switch GRO on at the other end: ethtool -K PEER gro on"
+		}
+		say(Note, used.Name, "the express lane is closed, so that workers carry known connections, too: "+used.Express.Why, do)
+	})
+}

@@ -26,6 +26,7 @@ func good() *Facts {
 			Interfaces: []control.InterfaceTuning{{
 				Name: "eth0", Asked: "auto", Modes: []string{"zerocopy", "zerocopy"}, Attached: "native", Queues: []int{0, 1}, MaxMTU: 1770,
 				Verdict: "zerocopy: driver i40e is sound with zero copy from kernel 5.19 on",
+				Express: control.Lane{Open: true, Why: "configured"},
 			}},
 		},
 		Interfaces: []nic.Interface{{
@@ -58,6 +59,9 @@ var spoiled = []struct {
 	{"socket down", "missing-socket", Warning, func(_ *Facts, d *control.InterfaceTuning, _ *nic.Interface) {
 		d.Modes[1], d.Error = "down", "queue taken"
 	}, "queue 1 has no socket", "log"},
+	{"no lane", "express-lane", Note, func(_ *Facts, d *control.InterfaceTuning, i *nic.Interface) {
+		d.Modes, d.Verdict, d.Express = []string{"copy", "copy"}, "copy: no zero copy", control.Lane{Why: "nobody knows"}
+	}, "known connections, too: nobody knows", "xlvs tune set express=off"},
 	{"four queues", "unserved-queues", Warning, func(_ *Facts, _ *control.InterfaceTuning, i *nic.Interface) { i.Channels.Combined = 4 },
 		"4 receive queues and 2 have a socket", "ethtool -L eth0 combined 2"},
 	{"a queue without hashes", "hash-table", Warning, func(_ *Facts, _ *control.InterfaceTuning, i *nic.Interface) { i.RSS.Queues = []uint32{0} },

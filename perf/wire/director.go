@@ -84,7 +84,7 @@ func modeAt(socket string) func(context.Context) (string, error) {
 		var modes []string
 		for _, i := range tuning.Interfaces {
 			modes = append(modes, i.Modes...)
-			if strings.HasPrefix(i.Express, "open") {
+			if i.Express.Open {
 				modes = append(modes, "express")
 			}
 		}
