@@ -313,18 +313,28 @@ static __always_inline int rewrite(const struct frame *f, const struct server *s
 	return 1;
 }
 
-/* Forwards a packet whose flow is claimed. 1: it goes out by the interface that it came by. */
-static __always_inline int express(const struct frame *f, const struct flow *flow)
+/*
+ * Forwards a packet whose flow is claimed. 1: it goes out by the interface that it
+ * came by. Not static: see skip_extensions.
+ */
+__attribute__((noinline)) int express(struct xdp_md *ctx, struct frame *parsed, struct flow *flow)
 {
-	__u32 zero = 0, states = states_kept(f), now, state;
-	struct table table = {.lines = states ? bpf_map_lookup_elem(&express_tables, &zero) : 0};
-	struct key key = {
-		.ident = (__u64)flow->source_port << IDENT_SOURCE | (__u64)flow->port << IDENT_DESTINATION |
-			 (__u64)f->next << IDENT_PROTOCOL,
-	};
+	__u32 zero = 0, states, now, state;
 	const struct server *server;
+	struct table table;
+	struct frame frame, *f = &frame;
+	struct key key = {};
 	struct found e;
 
+	if (!parsed || !flow || parsed->at > MAX_AT)
+		return 0;
+	frame = *parsed;
+	frame.data = (void *)(long)ctx->data; /* the verifier does not know that these are what they were */
+	frame.end = (void *)(long)ctx->data_end;
+	states = states_kept(f);
+	table.lines = states ? bpf_map_lookup_elem(&express_tables, &zero) : 0;
+	key.ident = (__u64)flow->source_port << IDENT_SOURCE | (__u64)flow->port << IDENT_DESTINATION |
+		    (__u64)f->next << IDENT_PROTOCOL;
 	if (!table.lines || !(f->family == 4 ? find4(&table, flow, &key, &e) : find6(&table, flow, &key, &e)))
 		return 0;
 	state = e.life >> LIFE_STATE & 0xf;

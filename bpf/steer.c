@@ -198,7 +198,7 @@ int xlvs_steer(struct xdp_md *ctx)
 	if (reason == GO_ON)
 		reason = claim(&frame, &flow);
 	count(reason);
-	if (reason == CLAIMED_FLOW && !stood_in_for(ctx) && express(&frame, &flow)) {
+	if (reason == CLAIMED_FLOW && !stood_in_for(ctx) && express(ctx, &frame, &flow)) {
 		count(EXPRESS);
 		return XDP_TX;
 	}

@@ -84,7 +84,7 @@ type Express string
 
 // The choices.
 const (
-	ExpressAuto Express = "auto" // on interfaces without zero copy
+	ExpressAuto Express = "auto" // on interfaces in native mode without zero copy
 	ExpressOn   Express = "on"   // on every interface that can
 	ExpressOff  Express = "off"
 )

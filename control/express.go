@@ -33,8 +33,11 @@ func (d *Director) lane(p *port) Lane {
 		return Lane{false, "it relies on the memory order of amd64"}
 	case choice == config.ExpressAuto && p.zeroCopy():
 		return Lane{false, "the sockets have zero copy"}
+	case p.attached == bpf.Generic && choice == config.ExpressAuto:
+		// And would send them merged, past the checks of the way out.
+		return Lane{false, "in generic mode the kernel may have merged frames (GRO) before the program sees them"}
 	case p.attached == bpf.Generic:
-		return Lane{true, "in generic mode the kernel itself sends"}
+		return Lane{true, "configured; in generic mode the kernel itself sends"}
 	}
 	return sendsBack(p, d.tuning.express == config.ExpressOn)
 }
