@@ -9,15 +9,15 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-func openTables(t *testing.T, dir string, bytes int) *TableMemory {
-	t.Helper()
+func openTables(tb testing.TB, dir string, bytes int) *TableMemory {
+	tb.Helper()
 	m, err := OpenTables(dir, bytes)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := m.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return m
