@@ -4,11 +4,15 @@ import (
 	"net/netip"
 	"testing"
 
+	"github.com/xlvs/xlvs/affinity"
 	"github.com/xlvs/xlvs/internal/packettest"
 )
 
 // BenchmarkSteer is the program's own time a frame, by BPF_PROG_RUN. There is no
-// socket: a claimed frame ends with the fallback.
+// socket: a claimed frame ends with the fallback, unless the express lane has it.
+//
+// A run repeats one frame, so that all it looks at stays in the processor's caches; of
+// a large table, too. What a miss costs there, package affinity's benchmarks tell.
 func BenchmarkSteer(b *testing.B) {
 	services := web()
 	for i := range 1000 {
@@ -50,16 +54,49 @@ func BenchmarkSteer(b *testing.B) {
 		{"walk=32", fromPorts(32), packettest.IPv4(client, vip).TCP(1, 22)},
 		{"walk=1000", fromPorts(1000), packettest.IPv4(client, vip).TCP(1, 22)},
 	} {
-		s := steering(b, c.rules, services)
-		frame := c.packet.Frame(b)
-		b.Run(c.name, func(b *testing.B) {
-			_, perFrame, err := s.objects.XlvsSteer.Benchmark(frame, b.N, b.ResetTimer)
-			if err != nil {
-				b.Fatal(err)
-			}
-			b.ReportMetric(float64(perFrame.Nanoseconds()), "ns/frame")
-		})
+		benchmarkFrame(b, c.name, steering(b, c.rules, services), c.packet)
 	}
+	for _, c := range []struct {
+		name        string
+		connections uint32
+		packet      packettest.Packet
+	}{
+		{"express=ipv4", 4096, known4},
+		{"express=ipv6", 4096, known6},
+		{"express=ipv4/1M", 1 << 20, known4},
+		{"express=ipv6/1M", 1 << 20, known6},
+	} {
+		s := steering(b, nil, services)
+		openLane(b, s, fullTables(b, c.packet, c.connections))
+		expectLane(b, s, true, c.packet)
+		benchmarkFrame(b, c.name, s, c.packet)
+	}
+}
+
+func benchmarkFrame(b *testing.B, name string, s *Steering, p packettest.Packet) {
+	frame := p.Frame(b)
+	b.Run(name, func(b *testing.B) {
+		_, perFrame, err := s.objects.XlvsSteer.Benchmark(frame, b.N, b.ResetTimer)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(perFrame.Nanoseconds()), "ns/frame")
+	})
+}
+
+// fullTables is tables with room for so many connections of the packet's family, and as
+// many in them: the packet's, which came first and so is in its home bucket, and those
+// of clients with other addresses.
+func fullTables(b *testing.B, p packettest.Packet, connections uint32) *TableMemory {
+	b.Helper()
+	config := affinity.Config{Connections4: connections, Connections6: connections, Servers: laneConfig.Servers}
+	memory := openTables(b, "", config.Size())
+	tables, tuple := formatTables(b, memory, config), tupleOf(b, p)
+	for range connections {
+		connect(b, tables, tuple)
+		tuple.Src.Lo++
+	}
+	return memory
 }
 
 // BenchmarkUpdate is one change of a thousand services.
