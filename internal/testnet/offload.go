@@ -29,6 +29,13 @@ func (ns *Namespace) WireFrames(name string) error {
 	return ns.SetFeatures(name, false, segmentAndChecksum...)
 }
 
+// SetGRO switches generic receive offload of an interface on or off. A veth is made
+// without it. With it, and up, it takes the frames that an XDP program of its peer
+// sends back or redirects to it; without it, or a program of its own, they are lost.
+func (ns *Namespace) SetGRO(name string, on bool) error {
+	return ns.SetFeatures(name, on, "rx-gro")
+}
+
 // SetFeatures switches features of an interface on or off, by the names that
 // "ethtool -k" prints raw ("rx-gro", not "generic-receive-offload"). It speaks
 // ethtool's netlink, which names features, so that no table of bit numbers and

@@ -9,6 +9,8 @@ import (
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
 	"golang.org/x/sys/unix"
+
+	"github.com/xlvs/xlvs/internal/nic"
 )
 
 // two makes two namespaces joined by a veth pair, left 10.9.0.1 and right 10.9.0.2.
@@ -78,6 +80,23 @@ func udpChecksumSeen(t *testing.T, left, right *Namespace) bool {
 }
 
 func htons(v uint16) uint16 { return v<<8 | v>>8 }
+
+// TestSetGROMakesAPeerThatTakesXDPFrames asks the other end, which is what the kernel tells of it.
+func TestSetGROMakesAPeerThatTakesXDPFrames(t *testing.T) {
+	left, right := two(t)
+	index, err := left.Index("left")
+	must(t, err)
+	for _, on := range []bool{true, false} {
+		must(t, right.SetGRO("right", on))
+		must(t, left.Do(func() error {
+			features, err := nic.ReadXDPFeatures(index)
+			if takes := features&nic.XDPTransmit != 0; takes != on {
+				t.Errorf("GRO on the right: %t; frames that left sends back are taken: %t", on, takes)
+			}
+			return err
+		}))
+	}
+}
 
 func TestSetFeaturesNamesWhatIsUnknown(t *testing.T) {
 	left, _ := two(t)
