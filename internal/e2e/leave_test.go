@@ -160,7 +160,7 @@ func setMTU(t *testing.T, b *bed, mtu int) {
 }
 
 // passAll loads an XDP program of somebody else.
-func passAll(t *testing.T) *ebpf.Program {
+func passAll(t testing.TB) *ebpf.Program {
 	t.Helper()
 	must(t, rlimit.RemoveMemlock())
 	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
