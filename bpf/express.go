@@ -16,10 +16,23 @@ const MaxStates = 16
 // generation of the number.
 const serverNumber = 1<<20 - 1
 
+// Ways are how an XDP program can send by an interface.
+type Ways uint32
+
+// The ways. Without any, the lane is closed to the server.
+const (
+	// Back: what came by the interface, by XDP_TX.
+	Back = Ways(steerWaysWAY_BACK)
+	// Redirected: whatever is redirected to it (ndo_xdp_xmit), where it came by
+	// included, if that has no other way.
+	Redirected = Ways(steerWaysWAY_REDIRECT)
+)
+
 // Server is what the express lane must know of a real server.
 type Server struct {
 	ID        uint32   // as entries of the tables name it
 	Interface int      // index of the interface to send by
+	Ways      Ways     // how that interface can be sent by
 	MACs      [12]byte // destination and source, as they lie in a frame
 	// Timeouts are how long a connection lives on after a packet, by its state, in ticks
 	// of the tables (an eighth of a second).
@@ -40,7 +53,7 @@ const (
 	Drop     Action = 1
 	Pass     Action = 2 // to the kernel
 	Transmit Action = 3 // by the express lane
-	Redirect Action = 4 // to a socket
+	Redirect Action = 4 // to a socket, or by the express lane to an interface
 )
 
 // Run gives a frame to the program as if the loopback interface had received it,
@@ -66,8 +79,7 @@ type express struct {
 
 // OpenExpress opens the express lane: packets of the connections in these tables
 // that ask for no decision are sent by the program itself, to the servers of
-// SetServers, if they go out by the interface that they came by. The layout of the
-// tables is package affinity's. Opening it again is no error.
+// SetServers. The layout of the tables is package affinity's. Opening it again is no error.
 func (s *Steering) OpenExpress(tables *TableMemory) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -127,7 +139,7 @@ func (s *Steering) SetServers(servers []Server) error {
 
 // record is the server as the program reads it.
 func (s *Server) record() steerServer {
-	return steerServer{Id: s.ID, Interface: uint32(s.Interface), Macs: s.MACs, Template: s.Template, Timeouts: s.Timeouts}
+	return steerServer{Id: s.ID, Interface: uint32(s.Interface), Ways: uint32(s.Ways), Macs: s.MACs, Template: s.Template, Timeouts: s.Timeouts}
 }
 
 // Carried is what the express lane sent to the server of a number since the

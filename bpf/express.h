@@ -313,21 +313,32 @@ static __always_inline int rewrite(const struct frame *f, const struct server *s
 	return 1;
 }
 
+/* How a frame that came by one interface gets to a server; XDP_PASS: not from here. */
+static __always_inline int way_to(const struct server *s, __u32 from)
+{
+	if (s->interface == from && s->ways & WAY_BACK)
+		return XDP_TX;
+	if (s->ways & WAY_REDIRECT)
+		return bpf_redirect(s->interface, 0);
+	return XDP_PASS;
+}
+
 /*
- * Forwards a packet whose flow is claimed. 1: it goes out by the interface that it
- * came by. Not static: see skip_extensions.
+ * Forwards a packet whose flow is claimed, by the action that it returns: XDP_TX or
+ * XDP_REDIRECT. XDP_PASS leaves it to the worker. Not static: see skip_extensions.
  */
 __attribute__((noinline)) int express(struct xdp_md *ctx, struct frame *parsed, struct flow *flow)
 {
 	__u32 zero = 0, states, now, state;
 	const struct server *server;
+	int action;
 	struct table table;
 	struct frame frame, *f = &frame;
 	struct key key = {};
 	struct found e;
 
 	if (!parsed || !flow || parsed->at > MAX_AT)
-		return 0;
+		return XDP_PASS;
 	frame = *parsed;
 	frame.data = (void *)(long)ctx->data; /* the verifier does not know that these are what they were */
 	frame.end = (void *)(long)ctx->data_end;
@@ -336,19 +347,22 @@ __attribute__((noinline)) int express(struct xdp_md *ctx, struct frame *parsed, 
 	key.ident = (__u64)flow->source_port << IDENT_SOURCE | (__u64)flow->port << IDENT_DESTINATION |
 		    (__u64)f->next << IDENT_PROTOCOL;
 	if (!table.lines || !(f->family == 4 ? find4(&table, flow, &key, &e) : find6(&table, flow, &key, &e)))
-		return 0;
+		return XDP_PASS;
 	state = e.life >> LIFE_STATE & 0xf;
 	if (!(states >> state & 1) || !(e.life >> LIFE_ASSURED & 1))
-		return 0;
+		return XDP_PASS;
 	now = bpf_ktime_get_coarse_ns() / NANOSECONDS_PER_TICK;
 	if ((__s32)((__u32)e.life - now) <= 0)
-		return 0;
+		return XDP_PASS;
 	server = server_of(e.bind);
-	if (!server || server->interface != flow->interface || !rewrite(f, server))
-		return 0;
+	if (!server)
+		return XDP_PASS;
+	action = way_to(server, flow->interface);
+	if (action == XDP_PASS || !rewrite(f, server))
+		return XDP_PASS;
 	renew(e.slot, e.life, now, server->timeouts[state]);
 	if (server->template)
 		renew_template(&table, &e, f->family == 6, now, server->template);
 	carried(server->id & SERVER_NUMBER, f->at + f->left - f->l3);
-	return 1;
+	return action;
 }

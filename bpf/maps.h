@@ -63,9 +63,15 @@ struct line {
 struct server {
 	__u32 id;        /* as entries name it; 0: the lane is closed to it */
 	__u32 interface; /* index of the one to send by */
+	__u32 ways;      /* how that one can be sent by */
 	__u8 macs[12];   /* destination, source */
 	__u32 template;  /* ticks; 0: packets do not refresh templates */
 	__u32 timeouts[STATES]; /* ticks, by state of the connection */
+};
+
+enum ways {
+	WAY_BACK = 1,     /* what came by it goes out again by XDP_TX */
+	WAY_REDIRECT = 2, /* it takes frames that are redirected to it (ndo_xdp_xmit) */
 };
 
 /* What went to a real server by the express lane. */
@@ -93,6 +99,7 @@ FOR_GO(struct, port_set);
 FOR_GO(struct, span);
 FOR_GO(struct, condition);
 FOR_GO(struct, server);
+FOR_GO(enum, ways);
 FOR_GO(struct, traffic);
 
 struct trie {

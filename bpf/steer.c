@@ -198,9 +198,13 @@ int xlvs_steer(struct xdp_md *ctx)
 	if (reason == GO_ON)
 		reason = claim(&frame, &flow);
 	count(reason);
-	if (reason == CLAIMED_FLOW && !stood_in_for(ctx) && express(ctx, &frame, &flow)) {
-		count(EXPRESS);
-		return XDP_TX;
+	if (reason == CLAIMED_FLOW && !stood_in_for(ctx)) {
+		int action = express(ctx, &frame, &flow);
+
+		if (action != XDP_PASS) {
+			count(EXPRESS);
+			return action;
+		}
 	}
 	return reason <= CLAIMED_ERROR ? redirect(ctx) : XDP_PASS;
 }

@@ -87,6 +87,7 @@ type steerServer struct {
 	_         structs.HostLayout
 	Id        uint32
 	Interface uint32
+	Ways      uint32
 	Macs      [12]uint8
 	Template  uint32
 	Timeouts  [16]uint32
@@ -112,6 +113,13 @@ type steerTraffic struct {
 	Packets uint64
 	Bytes   uint64
 }
+
+type steerWays uint32
+
+const (
+	steerWaysWAY_BACK     steerWays = 1
+	steerWaysWAY_REDIRECT steerWays = 2
+)
 
 // Names of all BPF objects in the ELF.
 //

@@ -22,24 +22,25 @@ func (l Lane) String() string {
 	return "closed: " + l.Why
 }
 
-// lane judges the express lane of a port as things are now.
-func (d *Director) lane(p *port) Lane {
+// lane judges the express lane of a port as things are now, and in which ways an
+// XDP program can send by it.
+func (d *Director) lane(p *port) (Lane, bpf.Ways) {
 	switch choice := d.tuning.express; {
 	case choice == config.ExpressOff:
-		return Lane{false, "configured"}
+		return Lane{false, "configured"}, 0
 	case runtime.GOARCH != "amd64":
 		// Elsewhere a program would see the words of an entry in another order than they
 		// are written in: BPF has loads that acquire since Linux 6.14 only.
-		return Lane{false, "it relies on the memory order of amd64"}
+		return Lane{false, "it relies on the memory order of amd64"}, 0
 	case choice == config.ExpressAuto && p.zeroCopy():
-		return Lane{false, "the sockets have zero copy"}
+		return Lane{false, "the sockets have zero copy"}, 0
 	case p.attached == bpf.Generic && choice == config.ExpressAuto:
 		// And would send them merged, past the checks of the way out.
-		return Lane{false, "in generic mode the kernel may have merged frames (GRO) before the program sees them"}
+		return Lane{false, "in generic mode the kernel may have merged frames (GRO) before the program sees them"}, 0
 	case p.attached == bpf.Generic:
-		return Lane{true, "configured; in generic mode the kernel itself sends"}
+		return Lane{true, "configured; in generic mode the kernel itself sends"}, bpf.Back
 	}
-	return sendsBack(p, d.tuning.express == config.ExpressOn)
+	return driverLane(p, d.tuning.express == config.ExpressOn)
 }
 
 // zeroCopy tells whether a socket of the port has it.
@@ -52,24 +53,30 @@ func (p *port) zeroCopy() bool {
 	return false
 }
 
-// sendsBack tells whether the driver sends what XDP hands back to it. Drivers that
-// run programs do, but a veth loses it all unless its peer takes XDP frames, which
-// Linux tells since 6.3.
-func sendsBack(p *port, anyway bool) Lane {
-	driver, err := nic.ReadDriver(p.config.Name)
-	if err != nil || driver.Name != "veth" {
-		return Lane{true, "its driver sends back what XDP hands to it"}
-	}
+// driverLane is lane by what the driver can do. Drivers that run programs send back
+// what came by their interface. A veth does not: the kernel leaves such frames in
+// the peer's ring until something else wakes the peer (veth_xdp_flush), unless the peer has a
+// program of its own. What is redirected to a veth arrives, if the peer has a program
+// or GRO; Linux tells since 6.3.
+func driverLane(p *port, anyway bool) (Lane, bpf.Ways) {
 	features, err := nic.ReadXDPFeatures(p.index)
-	switch {
-	case err != nil && anyway:
-		return Lane{true, "configured, though the kernel does not tell whether the peer takes XDP frames"}
-	case err != nil:
-		return Lane{false, "the kernel does not tell whether the peer takes XDP frames"}
-	case features&nic.XDPTransmit == 0:
-		return Lane{false, "its peer takes no XDP frames, having neither GRO nor an XDP program"}
+	takes := err == nil && features&nic.XDPTransmit != 0
+	if driver, err := nic.ReadDriver(p.config.Name); err != nil || driver.Name != "veth" {
+		ways := bpf.Back
+		if takes {
+			ways |= bpf.Redirected
+		}
+		return Lane{true, "its driver sends back what XDP hands to it"}, ways
 	}
-	return Lane{true, "its peer takes XDP frames"}
+	switch {
+	case takes:
+		return Lane{true, "its peer takes XDP frames"}, bpf.Redirected
+	case err != nil && anyway:
+		return Lane{true, "configured, though the kernel does not tell whether the peer takes XDP frames"}, bpf.Redirected
+	case err != nil:
+		return Lane{false, "the kernel does not tell whether the peer takes XDP frames"}, 0
+	}
+	return Lane{false, "its peer takes no XDP frames, having neither GRO nor an XDP program"}, 0
 }
 
 // judgeLanes judges all ports and tells whether anything is new.
@@ -78,10 +85,12 @@ func (d *Director) judgeLanes() (changed bool) {
 		if p.index == 0 {
 			continue
 		}
-		if now := d.lane(p); now != p.lane {
+		now, ways := d.lane(p)
+		if now != p.lane {
 			d.log.Info("express lane", "interface", p.config.Name, "open", now.Open, "because", now.Why)
-			p.lane, changed = now, true
 		}
+		changed = changed || now != p.lane || ways != p.ways
+		p.lane, p.ways = now, ways
 	}
 	return changed
 }
@@ -115,10 +124,10 @@ func (d *Director) followExpress() {
 func (d *Director) expressServers() (servers []bpf.Server) {
 	for t := range d.plane.Snapshot().Targets() {
 		p := d.ports[t.Port]
-		if !p.lane.Open || p.index == 0 {
+		if p.ways == 0 || p.index == 0 {
 			continue
 		}
-		s := bpf.Server{ID: uint32(t.ID), Interface: p.index, MACs: t.MACs, Template: uint32(t.Template)}
+		s := bpf.Server{ID: uint32(t.ID), Interface: p.index, Ways: p.ways, MACs: t.MACs, Template: uint32(t.Template)}
 		for state, ticks := range t.Timeouts {
 			s.Timeouts[state] = uint32(ticks)
 		}

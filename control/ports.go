@@ -27,6 +27,7 @@ type port struct {
 	sockets  map[int]*ring.Socket // by queue; none where opening failed
 	err      error                // why a socket is missing
 	lane     Lane                 // whether the XDP program may send by it
+	ways     bpf.Ways             // and how
 	down     bool                 // the log has it that its link is down
 }
 

@@ -99,7 +99,7 @@ func (l *lane) each(do func(b *bed)) {
 // has the frames come by.
 func (l *lane) servers() (servers []bpf.Server) {
 	for t := range l.with.plane.Snapshot().Targets() {
-		s := bpf.Server{ID: uint32(t.ID), Interface: 1, MACs: t.MACs, Template: uint32(t.Template)}
+		s := bpf.Server{ID: uint32(t.ID), Interface: 1, Ways: bpf.Back, MACs: t.MACs, Template: uint32(t.Template)}
 		for i, ticks := range t.Timeouts {
 			s.Timeouts[i] = uint32(ticks)
 		}
@@ -478,6 +478,59 @@ func TestExpressLaneClosed(t *testing.T) {
 		}
 		if got := l.send(p.ACK().Frame(t)); got != s.lane {
 			t.Errorf("%s: by the express lane %v, want %v", s.what, got, s.lane)
+		}
+	}
+}
+
+// By an interface that sends nothing back, or another one, packets are redirected, if
+// that takes them.
+func TestExpressLaneRedirects(t *testing.T) {
+	l := newLane(t, newSteering(t))
+	defer l.close()
+	l.each(func(b *bed) { serveLane(b, service.RefreshConnection) })
+	p := IPv4(client, vip).TCP(1000, 80)
+	l.send(p.SYN().Frame(t))
+	l.send(p.ACK().Frame(t))
+	const here, other = 1, 2
+	for _, c := range []struct {
+		by   int
+		ways bpf.Ways
+		want bpf.Action
+	}{
+		{here, bpf.Back, bpf.Transmit},
+		{here, bpf.Back | bpf.Redirected, bpf.Transmit},
+		{here, bpf.Redirected, bpf.Redirect},
+		{other, bpf.Redirected, bpf.Redirect},
+		{other, bpf.Back | bpf.Redirected, bpf.Redirect},
+		{other, bpf.Back, bpf.Drop}, // to the worker, and there is no socket
+		{here, 0, bpf.Drop},
+	} {
+		servers := l.servers()
+		for i := range servers {
+			servers[i].Interface, servers[i].Ways = c.by, c.ways
+		}
+		if err := l.steering.SetServers(servers); err != nil {
+			t.Fatal(err)
+		}
+		before, err := l.steering.Counters()
+		if err != nil {
+			t.Fatal(err)
+		}
+		frame := p.ACK().Frame(t)
+		action, out, err := l.steering.Run(frame)
+		if err != nil {
+			t.Fatal(err)
+		}
+		after, err := l.steering.Counters()
+		if err != nil {
+			t.Fatal(err)
+		}
+		taken := c.want != bpf.Drop
+		if express := after[bpf.Express] - before[bpf.Express]; action != c.want || (express == 1) != taken {
+			t.Errorf("interface %d, ways %d: action %d, %d by the express lane; want action %d", c.by, c.ways, action, express, c.want)
+		}
+		if rewritten := !bytes.Equal(out[:12], frame[:12]); rewritten != taken {
+			t.Errorf("interface %d, ways %d: rewritten %v", c.by, c.ways, rewritten)
 		}
 	}
 }

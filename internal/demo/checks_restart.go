@@ -14,7 +14,7 @@ import (
 // outage is what the checks around the director's death hand on.
 type outage struct {
 	began    time.Time
-	read     int64                 // bytes of the downloads until they stood still
+	read     int64                 // bytes of the downloads when that was seen
 	resets   int                   // seen until then
 	wentTo   map[netip.Addr]string // the server of each client under the web mark
 	waiting  sync.WaitGroup        // requests made while there is no director
@@ -39,6 +39,10 @@ func afterKill(ctx context.Context, b *bed) (saw string, err error) {
 		default:
 		}
 	}
+	lane, err := b.director.lane(ctx)
+	if err != nil {
+		return "", err
+	}
 	b.director.process.Kill()
 	o.began = time.Now()
 
@@ -50,10 +54,34 @@ func afterKill(ctx context.Context, b *bed) (saw string, err error) {
 	if saw, err = ownKernel(ctx, b); err != nil {
 		return saw, err
 	}
-	if err := o.stalled(ctx, b.downloads); err != nil {
-		return saw, err
+	if !lane.Open {
+		err := o.stalled(ctx, b.downloads)
+		return "the director is dead, the downloads stand still; " + saw, err
 	}
-	return "the director is dead, the downloads stand still; " + saw, nil
+	more, err := o.carried(ctx, b.downloads)
+	return fmt.Sprintf("the director is dead, and the downloads go on by the express lane, by %d KiB so far; %s", more>>10, saw), err
+}
+
+// carried waits until every download has gone on without a director, by more than
+// what was under way.
+func (o *outage) carried(ctx context.Context, all []*download) (more int64, err error) {
+	const limit = 5 * time.Second
+	before := make([]int64, len(all))
+	for i, d := range all {
+		before[i] = d.read.Load()
+	}
+	if !await(ctx, limit, func() bool {
+		for i, d := range all {
+			if d.read.Load()-before[i] < 2*smallBuffer+paceChunk {
+				return false
+			}
+		}
+		return true
+	}) {
+		return 0, fmt.Errorf("not every download goes on without a director; all together read %d bytes since its end", bytesRead(all)-o.read)
+	}
+	more, o.read = bytesRead(all)-o.read, bytesRead(all)
+	return more, nil
 }
 
 // stalled waits until the downloads stand still, because no acknowledgement

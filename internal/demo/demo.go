@@ -85,9 +85,10 @@ var (
 		{"new clients spread by weight", spread},
 		{"a drained server keeps its clients and gets no new ones", drain},
 		{"a reload under traffic loses nothing and moves nobody", underReload},
+		{"known connections take the express lane", expressLane},
 	}
 	atLast = []check{
-		{"after SIGKILL the director's own kernel is still reachable", afterKill},
+		{"after SIGKILL open downloads go on, and the director's own kernel is reachable", afterKill},
 		{"a new start carries on the open downloads without one reset", afterStart},
 		{"clients keep their server over the restart", keptServers},
 	}

@@ -120,6 +120,17 @@ func (d *director) differs(ctx context.Context, c configuration) error {
 	return nil
 }
 
+// lane is the express lane of the director's interface.
+func (d *director) lane(ctx context.Context) (control.Lane, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	tuning, err := d.control.Tuning(ctx)
+	if err != nil {
+		return control.Lane{}, err
+	}
+	return tuning.Interfaces[0].Express, nil
+}
+
 // serverAt is the name of the real server that has an address.
 func serverAt(a netip.Addr) string {
 	for _, s := range servers {

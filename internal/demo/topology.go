@@ -103,6 +103,11 @@ func (t *topology) plug(role string, queues int, at leg) error {
 	if err := t.ns(switchName).Plug(role, bridge); err != nil {
 		return err
 	}
+	if role == directorName { // so that the switch takes what the director's XDP program sends
+		if err := t.ns(switchName).SetGRO(role, true); err != nil {
+			return err
+		}
+	}
 	return t.ns(role).AddAddr(uplink, at.prefixes()...)
 }
 
