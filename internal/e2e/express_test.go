@@ -48,14 +48,17 @@ func byProgram(l *lan, on bool) error {
 	})
 }
 
+// byGRO switches GRO on or off there.
+func byGRO(l *lan, on bool) error { return l.network.SetGRO(directorPort, on) }
+
 // takers are all of them.
-var takers = map[string]taker{"a program": byProgram}
+var takers = map[string]taker{"a program": byProgram, "GRO": byGRO}
 
 // newExpressLAN is a lan with an express lane.
 func newExpressLAN(t *testing.T, servers ...byte) *lan {
 	t.Helper()
 	l := newLAN(t, servers...)
-	must(t, byProgram(l, true))
+	must(t, byGRO(l, true))
 	return l
 }
 
@@ -325,4 +328,23 @@ func TestExpressFollowsAServer(t *testing.T) {
 	l.carries(t, k, true, "to another MAC address")
 	k.finish(t)
 	l.stop()
+}
+
+// TestExpressUnderLoad accounts for every frame of a load that workers and lane share,
+// where servers are behind the interface that clients come by, and behind another.
+func TestExpressUnderLoad(t *testing.T) {
+	t.Parallel()
+	for what, behind := range map[string]int{"one interface": 0, "another interface": 1} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			b := newBed(t, 2, 2)
+			must(t, b.outside.SetGRO(b.wires[behind].name, true))
+			b.start(b.config(loadPolicy(behind)))
+			a := load(t, b, b.wires[0], b.wires[behind])
+			if a.express < a.arrived/2 {
+				t.Errorf("the lane carried %d of %d frames", a.express, a.arrived)
+			}
+			b.stop()
+		})
+	}
 }

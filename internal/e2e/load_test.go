@@ -55,7 +55,7 @@ const (
 )
 
 // load sends numbered frames by one wire and checks what comes out of another.
-func load(t *testing.T, b *bed, in, out *wire) {
+func load(t *testing.T, b *bed, in, out *wire) account {
 	t.Helper()
 	var frames [][]byte // of one round, a frame a flow
 	for c := range loadClients {
@@ -82,6 +82,7 @@ func load(t *testing.T, b *bed, in, out *wire) {
 	if a.arrived < uint64(sent)/10 {
 		t.Errorf("only %d of %d frames arrived: too few to show anything", a.arrived, sent)
 	}
+	return a
 }
 
 // renumber gives a frame another number; its checksum is then wrong, and nobody looks.
@@ -135,6 +136,7 @@ type account struct {
 	sent    uint64
 
 	arrived, lostByReader uint64 // at the packet socket
+	express               uint64 // by the express lane
 	text                  string
 }
 
@@ -154,16 +156,17 @@ func (a *account) balanced() error {
 	a.arrived = uint64(a.out.count())
 	vethIn, vethOut := dropped(a.t, a.outside, a.in.name), dropped(a.t, a.inside, "eth"+a.out.name[len("wire"):])
 	steered := s.Steering["claimed_flow"]
-	a.text = fmt.Sprintf("sent %d = lost by veth %d + steered %d; steered = no socket %d + ring full %d + no frame %d + received %d; "+
-		"received = %v; forwarded = transmitted %d = lost by veth %d + lost by the packet socket %d + arrived %d",
-		a.sent, vethIn, steered, s.Steering["no_socket"], sockets["rx_ring_full"], sockets["rx_dropped"], sockets["received"],
+	a.express = s.Steering["express"]
+	a.text = fmt.Sprintf("sent %d = lost by veth %d + steered %d; steered = express %d + no socket %d + ring full %d + no frame %d + received %d; "+
+		"express + received = %v; forwarded = express + transmitted %d = lost by veth %d + lost by the packet socket %d + arrived %d",
+		a.sent, vethIn, steered, a.express, s.Steering["no_socket"], sockets["rx_ring_full"], sockets["rx_dropped"], sockets["received"],
 		nonZero(s.Frames), sockets["transmitted"], vethOut, a.lostByReader, a.arrived)
 	switch {
 	case a.sent != vethIn+steered,
-		steered != s.Steering["no_socket"]+sockets["rx_ring_full"]+sockets["rx_dropped"]+sockets["received"],
-		sockets["received"] != decided,
-		s.Frames["forwarded"] != sockets["transmitted"],
-		sockets["transmitted"] != vethOut+a.lostByReader+a.arrived:
+		steered != a.express+s.Steering["no_socket"]+sockets["rx_ring_full"]+sockets["rx_dropped"]+sockets["received"],
+		a.express+sockets["received"] != decided,
+		s.Frames["forwarded"] != a.express+sockets["transmitted"],
+		s.Frames["forwarded"] != vethOut+a.lostByReader+a.arrived:
 		return fmt.Errorf("it does not add up: %s", a.text)
 	}
 	return nil
