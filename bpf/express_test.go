@@ -42,7 +42,7 @@ var (
 
 // laneServers is the server, behind the interface that [Steering.Run] has frames come by.
 func laneServers() []Server {
-	s := Server{ID: laneID, Interface: 1, MACs: laneMACs}
+	s := Server{ID: laneID, Interface: 1, Ways: Back, MACs: laneMACs}
 	for i := range s.Timeouts {
 		s.Timeouts[i] = uint32(day)
 	}
@@ -59,20 +59,34 @@ func formatTables(tb testing.TB, m *TableMemory, config affinity.Config) *affini
 	return tables
 }
 
-// connect makes the connections of flows, assured, for a day.
+// established is what connections begin with: with a packet in each direction, for a day.
+var established = affinity.ConnInit{Server: laneID, State: affinity.StateEstablished, Flags: affinity.Assured, Timeout: day}
+
+// connect makes the connections of flows.
 func connect(tb testing.TB, tables *affinity.Tables, flows ...packet.Tuple) {
 	tb.Helper()
 	for _, flow := range flows {
-		var key affinity.Key
-		key.SetConn(&flow)
-		init := affinity.ConnInit{Server: laneID, State: affinity.StateEstablished, Flags: affinity.Assured, Timeout: day}
+		init := established
 		if flow.Protocol == packet.UDP {
 			init.State = affinity.StateUDP
 		}
-		if _, outcome := tables.Conns.Insert(tables.Conns.Hash(&key), &key, &init, tick(tb)); outcome != affinity.Inserted {
-			tb.Fatalf("%+v: %s", flow, outcome)
-		}
+		insert(tb, tables, flow, init)
 	}
+}
+
+func insert(tb testing.TB, tables *affinity.Tables, flow packet.Tuple, init affinity.ConnInit) affinity.Entry {
+	tb.Helper()
+	key := keyOf(flow)
+	e, outcome := tables.Conns.Insert(tables.Conns.Hash(&key), &key, &init, tick(tb))
+	if outcome != affinity.Inserted {
+		tb.Fatalf("%+v: %s", flow, outcome)
+	}
+	return e
+}
+
+func keyOf(flow packet.Tuple) (key affinity.Key) {
+	key.SetConn(&flow)
+	return key
 }
 
 // tupleOf is the flow of a packet.
@@ -396,6 +410,7 @@ func TestOpenExpressRefusesClosedTables(t *testing.T) {
 		expectLane(t, s, open, known...)
 	}
 	refused(true)
+	refused(true) // and is not taken to be open
 	if err := s.CloseExpress(); err != nil {
 		t.Fatal(err)
 	}
@@ -429,6 +444,7 @@ func TestSameServersAgain(t *testing.T) {
 	for _, change := range []func(*Server){
 		func(s *Server) { s.ID++ },
 		func(s *Server) { s.Interface++ },
+		func(s *Server) { s.Ways |= Redirected },
 		func(s *Server) { s.MACs[0] ^= 2 },
 		func(s *Server) { s.Timeouts[MaxStates-1]++ },
 		func(s *Server) { s.Template++ },

@@ -100,12 +100,21 @@ func routesOn(b []byte) bool {
 func FuzzExpress(f *testing.F) {
 	s, _ := openKnown(f, Options{Servers: laneConfig.Servers})
 	connections := map[packet.Tuple]bool{}
-	for _, p := range known {
+	for _, p := range known { // each is forwarded: openKnown saw it
 		connections[tupleOf(f, p)] = true
 		f.Add(p.Frame(f))
 		f.Add(p.Payload(100).VLAN(7).Frame(f))
 	}
-	for _, seed := range append(seeds(f), known4.FIN().Frame(f), known6.Through(packettest.HopByHop(8)).Frame(f)) {
+	udp4 := known[2]
+	for _, p := range []packettest.Packet{
+		known4.SYN(), known4.FIN(), known6.RST(), known4.Options(8).TCPOptions(12), known4.DataOffset(15), known6.DataOffset(4),
+		udp4.UDPLength(7), udp4.UDPLength(9), known4.Payload(64).Fragment(0, 40, true), udp4.Payload(64).Fragment(0, 40, true),
+		known6.Through(packettest.HopByHop(8)), known6.Through(packettest.FragmentHeader(1, 0, true)),
+		known6.Through(packettest.FragmentHeader(1, 0, false)), known4.To(packettest.MAC{1}),
+	} {
+		f.Add(p.Frame(f))
+	}
+	for _, seed := range seeds(f) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, frame []byte) {

@@ -1,0 +1,103 @@
+package bpf
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/xlvs/xlvs/affinity"
+	"github.com/xlvs/xlvs/internal/packettest"
+	"github.com/xlvs/xlvs/packet"
+)
+
+// What the express lane sees of entries that change relies on the memory order of
+// amd64, where alone it is opened.
+
+// Entries come and go while the lane looks at them: it never sends to the server of
+// the slot's last or next entry, and never writes to that.
+func TestExpressLaneWhileEntriesComeAndGo(t *testing.T) {
+	s, memory := open(t, Options{Servers: laneConfig.Servers}), openTables(t, "", laneConfig.Size())
+	update(t, s, nil, web())
+	servers := slices.Repeat(laneServers(), 2)
+	servers[1].ID++
+	openLane(t, s, memory)
+	if err := s.SetServers(servers); err != nil {
+		t.Fatal(err)
+	}
+	tables, now := formatTables(t, memory, laneConfig), tick(t)
+	tuple := tupleOf(t, known4)
+	keys := []affinity.Key{keyOf(tuple), keyOf(neighbour(t, tables, memory.Bytes(), tuple))}
+	hashes, inits := make([]affinity.Hash, 2), make([]affinity.ConnInit, 2)
+	for i := range keys {
+		hashes[i], inits[i] = tables.Conns.Hash(&keys[i]), established
+		inits[i].Timeout /= 2 // the lane is to renew it
+	}
+	inits[1].Server++
+	whileRunning(t, s, known4, 5_000_000, func() {
+		for i := range keys {
+			e, _ := tables.Conns.Insert(hashes[i], &keys[i], &inits[i], now)
+			if !tables.Conns.Delete(&e) {
+				t.Fatal("somebody wrote to the entry of another flow")
+			}
+		}
+	})
+	right, wrong := carried(t, s, laneServer), carried(t, s, laneServer+1)
+	if right.Packets == 0 || wrong.Packets != 0 {
+		t.Errorf("%d packets went to their server, %d to another's", right.Packets, wrong.Packets)
+	}
+}
+
+// A change of state at the moment when the lane renews the entry is not lost.
+func TestExpressLaneWhileStatesChange(t *testing.T) {
+	s, memory := open(t, Options{Servers: laneConfig.Servers}), openTables(t, "", laneConfig.Size())
+	update(t, s, nil, web())
+	openLane(t, s, memory)
+	tables, now := formatTables(t, memory, laneConfig), tick(t)
+	tuple := tupleOf(t, known4)
+	key := keyOf(tuple)
+	hash, e := tables.Conns.Hash(&key), insert(t, tables, tuple, established)
+	const runs = 1_000_000
+	whileRunning(t, s, known4, runs, func() {
+		for _, state := range []affinity.State{affinity.StateFinWait, affinity.StateEstablished} {
+			tables.Conns.Update(&e, state, 0, now, day/2) // the lane is to renew it
+			if e, _ = tables.Conns.Lookup(hash, &key, now); e.State() != state {
+				t.Fatalf("%s, want %s", e.State(), state)
+			}
+		}
+	})
+	if got := carried(t, s, laneServer); got.Packets < runs {
+		t.Errorf("%d of %d packets forwarded", got.Packets, runs)
+	}
+}
+
+// whileRunning does something again and again while the program has a packet so many
+// times: at least, as a signal has it begin again.
+func whileRunning(t *testing.T, s *Steering, p packettest.Packet, runs int, do func()) {
+	t.Helper()
+	frame, ended := p.Frame(t), make(chan error, 1)
+	go func() {
+		_, _, err := s.objects.XlvsSteer.Benchmark(frame, runs, nil)
+		ended <- err
+	}()
+	for len(ended) == 0 {
+		do()
+	}
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+}
+
+// neighbour is a flow to the same destination whose entry takes the same slot of empty tables.
+func neighbour(t *testing.T, tables *affinity.Tables, memory []byte, flow packet.Tuple) packet.Tuple {
+	t.Helper()
+	slot := func(flow packet.Tuple) *byte {
+		e := insert(t, tables, flow, established)
+		defer tables.Conns.Delete(&e)
+		return &liveSlot(t, memory, 0)[0]
+	}
+	for other := flow; ; {
+		other.Src.Lo++
+		if slot(other) == slot(flow) {
+			return other
+		}
+	}
+}
