@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -187,6 +188,32 @@ func TestOtherLayoutIsLeftToItsProgram(t *testing.T) {
 	attach(t, second, eth0, Native)
 	if id, _ := runningOn(t, eth0); id != programID(t, second.objects.XlvsSteer) {
 		t.Errorf("program %d runs after Attach", id)
+	}
+}
+
+// What the maps inside of maps hold is not compared when they are taken over: the
+// verifier would refuse the program. Whoever changes a size here raises layout.
+func TestLayoutOfInnerMaps(t *testing.T) {
+	spec, err := loadSteer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	type sizes struct{ key, value uint32 }
+	got, want := map[string]sizes{}, map[string]sizes{
+		steerMapConditions:     {4, 32},
+		steerMapExpressServers: {4, 92},
+		steerMapExpressTables:  {4, tableCell},
+		steerMapPorts:          {4, 1 << 14},
+		steerMapPrefixes:       {24, 28},
+		steerMapSources:        {24, 8},
+	}
+	for name, m := range spec.Maps {
+		if m.InnerMap != nil {
+			got[name] = sizes{m.InnerMap.KeySize, m.InnerMap.ValueSize}
+		}
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("maps inside of maps have sizes %v, had %v in layout %d: raise layout", got, want, layout)
 	}
 }
 
