@@ -272,7 +272,7 @@ func TestExpressLeavesConnectionsToTheStandIn(t *testing.T) {
 }
 
 // TestExpressOfAServerThatGoes: the lane carries the connections of a server that is
-// drained, and none of one that is removed.
+// drained, none of one that is removed, and those again when it is back.
 func TestExpressOfAServerThatGoes(t *testing.T) {
 	t.Parallel()
 	l := newExpressLAN(t, 11, 12)
@@ -307,6 +307,9 @@ func TestExpressOfAServerThatGoes(t *testing.T) {
 	o := other.keepTalking(t)
 	l.carries(t, o, true, "to the server that stayed")
 	o.finish(t)
+	reload(bothServers)
+	l.carries(t, k, true, "with its server back")
+	k.finish(t)
 	l.stop()
 }
 
