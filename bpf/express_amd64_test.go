@@ -1,6 +1,7 @@
 package bpf
 
 import (
+	"net/netip"
 	"slices"
 	"testing"
 
@@ -66,6 +67,47 @@ func TestExpressLaneWhileStatesChange(t *testing.T) {
 	})
 	if got := carried(t, s, laneServer); got.Packets < runs {
 		t.Errorf("%d of %d packets forwarded", got.Packets, runs)
+	}
+}
+
+// A director takes the tables over while the lane of the last one, which is open
+// still, looks and writes into them: every connection lives on in both.
+func TestExpressLaneWhileTablesAreTakenOver(t *testing.T) {
+	s, memory := open(t, Options{Servers: laneConfig.Servers}), openTables(t, "", laneConfig.Size())
+	update(t, s, nil, web())
+	openLane(t, s, memory)
+	tables := formatTables(t, memory, laneConfig)
+	// Attach drops the entries of servers that the directory does not have.
+	to := affinity.Server{Addr: netip.MustParseAddr("10.0.0.1"), Port: 80}
+	id, err := tables.Assign(to.Service, to.Addr, to.Port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	servers := laneServers()
+	servers[0].ID = uint32(id)
+	if err := s.SetServers(servers); err != nil {
+		t.Fatal(err)
+	}
+	init := established
+	init.Server, init.Timeout = id, day/2 // the lane is to renew it
+	flow := tupleOf(t, known4)
+	for range laneConfig.Connections4 {
+		insert(t, tables, flow, init)
+		flow.Src.Lo++
+	}
+	const runs = 1_000_000
+	whileRunning(t, s, known4, runs, func() {
+		if tables, err = affinity.Attach(memory.Bytes(), laneConfig); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if live := tables.Stats().Connections4.Live; live != uint64(laneConfig.Connections4) {
+		t.Errorf("%d connections, had %d", live, laneConfig.Connections4)
+	}
+	expectLane(t, s, true, known4)
+	key := keyOf(tupleOf(t, known4))
+	if e, ok := tables.Conns.Lookup(tables.Conns.Hash(&key), &key, tick(t)+day*3/4); !ok || e.Server() != id {
+		t.Errorf("the connection that the lane had: found %v, server %d", ok, e.Server())
 	}
 }
 
