@@ -9,7 +9,8 @@ import (
 // killed at any instruction. config must be the one they were formatted with. The
 // error is, or wraps, ErrUnformatted or a *MismatchError where Format would help.
 //
-// Nobody else may write to the memory: an earlier process must be dead. Attach drops
+// Nobody else may write to the memory: an earlier process must be dead. The express
+// lane, which only lets entries live on, may go on. Attach drops
 // what was half inserted or half deleted and every entry whose server is not in
 // the directory, clears locks, and counts afresh what is counted.
 func Attach(mem []byte, config Config) (*Tables, error) {

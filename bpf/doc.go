@@ -11,11 +11,18 @@
 // [Service] say what is claimed; [Steering.Update] compiles them and replaces
 // the whole of it at once, without touching the attachment.
 //
+// # The express lane
+//
+// The program forwards packets of known connections itself, where that is open:
+// [Steering.OpenExpress] gives it the workers' tables, [Steering.SetServers] what it must
+// know of real servers. It does what a worker would have done, and leaves to the
+// workers whatever asks for more (express.h).
+//
 // # Lives
 //
 // What is pinned under a directory of bpffs outlives the process: after a crash
 // the program stays attached, the sockets are gone, and claimed frames meet
-// the [Fallback] while the box itself stays reachable. The next [Open] of the
+// the [Fallback], those that the express lane takes apart, while the box itself stays reachable. The next [Open] of the
 // same directory takes over, without detaching. The order that loses nothing
 // is Open, [Steering.Update], [Steering.Register] for every queue, then
 // [Steering.Attach], which is what changes an attached program if it has to
@@ -23,6 +30,7 @@
 //
 //	PinDir/                 locked (flock) by the director that has it open
 //	  sockets interfaces settings counters prefixes ports sources conditions
+//	  express_tables express_servers express_traffic
 //	  link-IFINDEX          one bpf_link an interface
 //	  tables                the workers' tables, see OpenTables
 //

@@ -79,17 +79,48 @@ type express struct {
 
 // OpenExpress opens the express lane: packets of the connections in these tables
 // that ask for no decision are sent by the program itself, to the servers of
-// SetServers. The layout of the tables is package affinity's. Opening it again is no error.
+// SetServers. The layout of the tables is package affinity's. Opening it again is no error. Servers that a former run has
+// set for other tables are forgotten.
 func (s *Steering) OpenExpress(tables *TableMemory) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.express.tables == tables {
 		return nil
 	}
-	if err := tables.into(s.objects.ExpressTables); err != nil {
+	if err := s.changeTables(tables); err != nil {
 		return fmt.Errorf("open the express lane: %w", err)
 	}
 	s.express.tables = tables
+	return nil
+}
+
+// changeTables puts tables in force, unless a former run has left the same ones.
+// Other tables' entries name other servers: those go first. It needs mu.
+func (s *Steering) changeTables(tables *TableMemory) error {
+	mine, err := tables.id()
+	if err != nil {
+		return err
+	}
+	var now ebpf.MapID
+	err = s.objects.ExpressTables.Lookup(uint32(0), (*uint32)(&now))
+	if err == nil && now == mine {
+		return nil
+	}
+	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return err
+	}
+	if err := s.forgetServers(); err != nil {
+		return err
+	}
+	return tables.into(s.objects.ExpressTables)
+}
+
+// forgetServers closes the lane to all servers. It needs mu.
+func (s *Steering) forgetServers() error {
+	s.express.servers = nil
+	if err := s.objects.ExpressServers.Delete(uint32(0)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return err
+	}
 	return nil
 }
 
@@ -99,17 +130,19 @@ func (s *Steering) CloseExpress() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.express.tables = nil
-	for _, outer := range []*ebpf.Map{s.objects.ExpressTables, s.objects.ExpressServers} {
-		if err := outer.Delete(uint32(0)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-			return fmt.Errorf("close the express lane: %w", err)
-		}
+	err := s.forgetServers()
+	if tables := s.objects.ExpressTables.Delete(uint32(0)); !errors.Is(tables, ebpf.ErrKeyNotExist) {
+		err = errors.Join(err, tables)
 	}
-	s.express.servers = nil
+	if err != nil {
+		return fmt.Errorf("close the express lane: %w", err)
+	}
 	return nil
 }
 
-// SetServers says which servers the express lane may send to. A packet sees all of
-// the old ones or all of the new ones.
+// SetServers says which servers the express lane may send to: those that entries of
+// its tables name, so call it after OpenExpress. A packet sees all of the old ones or all
+// of the new ones.
 func (s *Steering) SetServers(servers []Server) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -131,10 +131,10 @@ func openKnown(tb testing.TB, o Options) (*Steering, *TableMemory) {
 // openLane opens the lane to the server, over tables.
 func openLane(tb testing.TB, s *Steering, m *TableMemory) {
 	tb.Helper()
-	if err := s.SetServers(laneServers()); err != nil {
+	if err := s.OpenExpress(m); err != nil {
 		tb.Fatal(err)
 	}
-	if err := s.OpenExpress(m); err != nil {
+	if err := s.SetServers(laneServers()); err != nil {
 		tb.Fatal(err)
 	}
 }
@@ -344,8 +344,8 @@ func liveSlot(t *testing.T, memory []byte, ipv6 int) []byte {
 	return nil
 }
 
-// Other tables take the place of those of an open lane by one write; nothing keeps
-// the memory of the old ones then.
+// Other tables take the place of those of an open lane; nothing keeps the memory of
+// the old ones then.
 func TestExpressLaneChangesTables(t *testing.T) {
 	dir := newPinDir(t)
 	s, old := open(t, Options{PinDir: dir, Servers: laneConfig.Servers}), openTables(t, dir, laneConfig.Size())
@@ -363,9 +363,7 @@ func TestExpressLaneChangesTables(t *testing.T) {
 	t.Cleanup(func() { closeAll(t, fresh) })
 	expectLane(t, s, true, known4) // the pin is not what the program looks at
 	connect(t, formatTables(t, fresh, laneConfig), tupleOf(t, known6))
-	if err := s.OpenExpress(fresh); err != nil {
-		t.Fatal(err)
-	}
+	openLane(t, s, fresh)
 	expectLane(t, s, false, known4)
 	expectLane(t, s, true, known6)
 	closeAll(t, old)
@@ -417,6 +415,30 @@ func TestOpenExpressRefusesClosedTables(t *testing.T) {
 	refused(false)
 	openLane(t, s, memory)
 	expectLane(t, s, true, known...)
+}
+
+// New tables name new servers by the numbers of old ones: at no moment does an entry of
+// one meet a server of the other.
+func TestFreshTablesMeetNoOldServer(t *testing.T) {
+	dir := newPinDir(t)
+	options := Options{PinDir: dir, Servers: laneConfig.Servers}
+	first, old := openKnown(t, options)
+	closeAll(t, first, old)
+
+	second := open(t, options)
+	fresh, err := ReplaceTables(dir, laneConfig.Size())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { fresh.Remove() })
+	expectLane(t, second, true, known...) // the first one's, still
+	connect(t, formatTables(t, fresh, laneConfig), knownFlows(t)...)
+	if err := second.OpenExpress(fresh); err != nil {
+		t.Fatal(err)
+	}
+	expectLane(t, second, false, known...)
+	openLane(t, second, fresh)
+	expectLane(t, second, true, known...)
 }
 
 // The servers are written when they change, and only then: a write waits for every

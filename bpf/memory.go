@@ -171,6 +171,21 @@ func (m *TableMemory) Bytes() []byte {
 // Existed tells whether the memory is what an earlier process pinned.
 func (m *TableMemory) Existed() bool { return m.existed }
 
+// id is the array's in the kernel.
+func (m *TableMemory) id() (ebpf.MapID, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.bytes == nil {
+		return 0, errors.New("tables: closed already")
+	}
+	info, err := m.array.Info()
+	if err != nil {
+		return 0, err
+	}
+	id, _ := info.ID()
+	return id, nil
+}
+
 // into puts the array into a map of maps, as its only entry.
 func (m *TableMemory) into(outer *ebpf.Map) error {
 	m.mu.Lock()

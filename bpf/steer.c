@@ -4,8 +4,9 @@
 /*
  * xlvs_steer decides which frames leave the kernel. A frame that a virtual
  * service or a mark rule claims goes to the AF_XDP socket of its receive queue,
- * unless the express lane (express.h) forwards it here; every other frame, and every frame that cannot be decided, is XDP_PASS: a
- * frame in user space cannot be handed back to the kernel.
+ * unless the express lane (express.h) forwards it here; every other frame, and
+ * every frame that cannot be decided, is XDP_PASS: a frame in user space cannot be
+ * handed back to the kernel.
  *
  * The walk of a frame:
  *

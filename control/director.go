@@ -163,11 +163,6 @@ func (d *Director) openSteering() error {
 		return err
 	}
 	d.steering = steering
-	counts, err := steering.Counters()
-	if err != nil {
-		return errors.Join(err, steering.Close())
-	}
-	d.expressBefore = counts[bpf.Express]
 	left, err := steering.Attached()
 	d.removeSteering = sync.OnceValue(func() error {
 		if len(left) > 0 && !d.ready {
@@ -255,7 +250,7 @@ func (d *Director) firstPolicy() error {
 	d.builder.bound(p.services)
 	d.builder.release(p.services)
 	d.plane = dataplane.NewPlane(d.tables, d.config.Tables.Servers, d.snapshot())
-	return nil
+	return d.noteCarried()
 }
 
 // openNeighbours starts following the next hops of the real servers.

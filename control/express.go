@@ -103,10 +103,10 @@ func (d *Director) openExpress() error {
 	if len(servers) == 0 {
 		return d.steering.CloseExpress()
 	}
-	if err := d.steering.SetServers(servers); err != nil {
+	if err := d.steering.OpenExpress(d.memory); err != nil {
 		return err
 	}
-	return d.steering.OpenExpress(d.memory)
+	return d.steering.SetServers(servers)
 }
 
 // followExpress is openExpress for what changes of itself, where there is nobody to
@@ -118,6 +118,31 @@ func (d *Director) followExpress() {
 			d.log.Error("express lane cannot be closed", "error", err)
 		}
 	}
+}
+
+// noteCarried remembers what the express lane has sent for a former run, and may still
+// be sending: one reading a server's number, and the sum of them, so that the
+// counts of servers and the count of all frames begin at the same packet.
+func (d *Director) noteCarried() error {
+	counts, err := d.steering.Counters()
+	if err != nil || counts[bpf.Express] == 0 {
+		return err
+	}
+	before := make([]Traffic, d.config.Tables.Servers+1)
+	for number := range before {
+		t, err := d.steering.Carried(uint32(number))
+		if err != nil {
+			return err
+		}
+		before[number] = Traffic{Packets: t.Packets, Bytes: t.Bytes}
+		d.expressBefore += t.Packets
+	}
+	for _, vs := range d.policy.services.All() {
+		for _, real := range vs.Servers {
+			d.bases[real.ID] = before[real.ID.Number()]
+		}
+	}
+	return nil
 }
 
 // expressServers are the servers behind ports whose lane is open.

@@ -241,6 +241,16 @@ func TestExpressOutlivesTheDirector(t *testing.T) {
 	}
 	must(t, l.dial().echo("a new client"))
 	k.finish(t)
+	eventually(t, "frames and the servers' packets are as many, since the restart", func() error {
+		forwarded, packets := l.status().Frames["forwarded"], uint64(0)
+		for _, s := range l.services() {
+			packets += s.Stats.Packets
+		}
+		if forwarded != packets {
+			return fmt.Errorf("%d frames, %d packets", forwarded, packets)
+		}
+		return nil
+	})
 	l.stop()
 }
 
