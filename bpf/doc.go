@@ -30,7 +30,7 @@
 //
 //	PinDir/                 locked (flock) by the director that has it open
 //	  sockets interfaces settings counters prefixes ports sources conditions
-//	  express_tables express_servers express_traffic
+//	  express_header express_tables express_servers express_traffic
 //	  link-IFINDEX          one bpf_link an interface
 //	  tables                the workers' tables, see OpenTables
 //

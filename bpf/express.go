@@ -79,8 +79,8 @@ type express struct {
 
 // OpenExpress opens the express lane: packets of the connections in these tables
 // that ask for no decision are sent by the program itself, to the servers of
-// SetServers. The layout of the tables is package affinity's. Opening it again is no error. Servers that a former run has
-// set for other tables are forgotten.
+// SetServers. The tables are formatted; their layout is package affinity's. Opening
+// it again is no error. Servers that a former run has set for other tables are forgotten.
 func (s *Steering) OpenExpress(tables *TableMemory) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -112,7 +112,7 @@ func (s *Steering) changeTables(tables *TableMemory) error {
 	if err := s.forgetServers(); err != nil {
 		return err
 	}
-	return tables.into(s.objects.ExpressTables)
+	return tables.into(s.objects.ExpressTables, s.objects.ExpressHeader)
 }
 
 // forgetServers closes the lane to all servers. It needs mu.

@@ -16,10 +16,7 @@
 #pragma once
 #include "maps.h"
 
-/* The tables' first lines. */
-#define LINE_SECRET 1   /* and 2: 11 words */
-#define LINE_SECTIONS 3 /* two words a table */
-#define TABLE_IPV4 0    /* of the connections; the templates' are two further */
+#define TABLE_IPV4 0 /* of the connections; the templates' are two further */
 #define TABLE_IPV6 1
 #define TABLE_TEMPLATES 2
 
@@ -67,6 +64,7 @@ struct key {
 
 /* One of the tables, and where to look in it. */
 struct table {
+	const struct header *header;
 	void *lines;
 	__u32 first, buckets, words; /* line of the first slot, how many, line of the first bucket word */
 };
@@ -173,38 +171,43 @@ static __always_inline __u32 scatter(__u32 h)
 
 static __always_inline __u32 home_of(const struct table *t, const struct key *key, int ipv6)
 {
-	const __u64 *m = line_of(t->lines, LINE_SECRET), *more = line_of(t->lines, LINE_SECRET + 1);
-	__u64 sum;
+	const __u64 *m = t->header->secret;
+	__u64 sum = m[0] + (m[1] + (key->ident >> IDENT_DESTINATION)) * (m[2] + (key->ident >> IDENT_PROTOCOL & 0xff));
 
-	if (!m || !more)
-		return 0;
-	sum = m[0] + (m[1] + (key->ident >> IDENT_DESTINATION)) * (m[2] + (key->ident >> IDENT_PROTOCOL & 0xff));
 	sum += pair(&m[3], key->addr[0]);
 	if (ipv6) {
 		sum += pair(&m[5], key->addr[1]);
-		sum += (m[7] + (key->addr[2] >> 32)) * (more[0] + (key->addr[2] & 0xffffffff));
-		sum += pair(&more[1], key->addr[3]);
+		sum += pair(&m[7], key->addr[2]);
+		sum += pair(&m[9], key->addr[3]);
 	}
 	return (__u64)scatter(sum >> 32) * t->buckets >> 32;
 }
 
-/* Fills in where a table is; 0 if it is nowhere. */
-static __always_inline int open_table(struct table *t, int number)
+/* Fills in where a table is. */
+static __always_inline void open_table(struct table *t, int number)
 {
-	const __u64 *sections = line_of(t->lines, LINE_SECTIONS);
+	const __u64 *section = t->header->sections[number];
 
-	if (!sections)
-		return 0;
-	t->first = sections[2 * number];
-	t->buckets = sections[2 * number] >> 32;
-	t->words = sections[2 * number + 1];
-	return t->buckets != 0;
+	t->first = section[0];
+	t->buckets = section[0] >> 32;
+	t->words = section[1];
+}
+
+/* Finds the tables; 0 while the lane is closed. */
+static __always_inline int open_tables(struct table *t)
+{
+	__u32 zero = 0;
+
+	t->header = bpf_map_lookup_elem(&express_header, &zero);
+	t->lines = bpf_map_lookup_elem(&express_tables, &zero);
+	return t->header && t->lines;
 }
 
 static __always_inline int find4(struct table *t, const struct flow *flow, struct key *key, struct found *e)
 {
 	key->addr[0] = (__u64)bpf_ntohl(flow->source.addr[0]) << 32 | bpf_ntohl(flow->destination.addr[0]);
-	return open_table(t, TABLE_IPV4) && find(t, home_of(t, key, 0), key, 0, e);
+	open_table(t, TABLE_IPV4);
+	return find(t, home_of(t, key, 0), key, 0, e);
 }
 
 static __always_inline __u64 two(const __be32 *words)
@@ -218,7 +221,8 @@ static __always_inline int find6(struct table *t, const struct flow *flow, struc
 	key->addr[1] = two(&flow->source.addr[2]);
 	key->addr[2] = two(&flow->destination.addr[0]);
 	key->addr[3] = two(&flow->destination.addr[2]);
-	return open_table(t, TABLE_IPV6) && find(t, home_of(t, key, 1), key, 1, e);
+	open_table(t, TABLE_IPV6);
+	return find(t, home_of(t, key, 1), key, 1, e);
 }
 
 /*
@@ -246,8 +250,9 @@ static __always_inline void renew_template(struct table *t, const struct found *
 	__u32 slot = (e->bind >> BIND_TEMPLATE) - 1;
 	__u64 *line, life;
 
-	if (!(e->bind >> BIND_TEMPLATE) || !open_table(t, TABLE_TEMPLATES + ipv6))
+	if (!(e->bind >> BIND_TEMPLATE))
 		return;
+	open_table(t, ipv6 ? TABLE_TEMPLATES + 1 : TABLE_TEMPLATES);
 	line = line_of(t->lines, t->first + (ipv6 ? slot : slot / 2));
 	if (!line)
 		return;
@@ -329,7 +334,7 @@ static __always_inline int way_to(const struct server *s, __u32 from)
  */
 __attribute__((noinline)) int express(struct xdp_md *ctx, struct frame *parsed, struct flow *flow)
 {
-	__u32 zero = 0, states, now, state;
+	__u32 states, now, state;
 	const struct server *server;
 	int action;
 	struct table table;
@@ -343,10 +348,11 @@ __attribute__((noinline)) int express(struct xdp_md *ctx, struct frame *parsed, 
 	frame.data = (void *)(long)ctx->data; /* the verifier does not know that these are what they were */
 	frame.end = (void *)(long)ctx->data_end;
 	states = states_kept(f);
-	table.lines = states ? bpf_map_lookup_elem(&express_tables, &zero) : 0;
+	if (!states || !open_tables(&table))
+		return XDP_PASS;
 	key.ident = (__u64)flow->source_port << IDENT_SOURCE | (__u64)flow->port << IDENT_DESTINATION |
 		    (__u64)f->next << IDENT_PROTOCOL;
-	if (!table.lines || !(f->family == 4 ? find4(&table, flow, &key, &e) : find6(&table, flow, &key, &e)))
+	if (!(f->family == 4 ? find4(&table, flow, &key, &e) : find6(&table, flow, &key, &e)))
 		return XDP_PASS;
 	state = e.life >> LIFE_STATE & 0xf;
 	if (!(states >> state & 1) || !(e.life >> LIFE_ASSURED & 1))

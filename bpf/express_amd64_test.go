@@ -20,11 +20,11 @@ func TestExpressLaneWhileEntriesComeAndGo(t *testing.T) {
 	update(t, s, nil, web())
 	servers := slices.Repeat(laneServers(), 2)
 	servers[1].ID++
+	tables, now := formatTables(t, memory, laneConfig), tick(t)
 	openLane(t, s, memory)
 	if err := s.SetServers(servers); err != nil {
 		t.Fatal(err)
 	}
-	tables, now := formatTables(t, memory, laneConfig), tick(t)
 	tuple := tupleOf(t, known4)
 	keys := []affinity.Key{keyOf(tuple), keyOf(neighbour(t, tables, memory.Bytes(), tuple))}
 	hashes, inits := make([]affinity.Hash, 2), make([]affinity.ConnInit, 2)
@@ -51,8 +51,8 @@ func TestExpressLaneWhileEntriesComeAndGo(t *testing.T) {
 func TestExpressLaneWhileStatesChange(t *testing.T) {
 	s, memory := open(t, Options{Servers: laneConfig.Servers}), openTables(t, "", laneConfig.Size())
 	update(t, s, nil, web())
-	openLane(t, s, memory)
 	tables, now := formatTables(t, memory, laneConfig), tick(t)
+	openLane(t, s, memory)
 	tuple := tupleOf(t, known4)
 	key := keyOf(tuple)
 	hash, e := tables.Conns.Hash(&key), insert(t, tables, tuple, established)
@@ -75,8 +75,8 @@ func TestExpressLaneWhileStatesChange(t *testing.T) {
 func TestExpressLaneWhileTablesAreTakenOver(t *testing.T) {
 	s, memory := open(t, Options{Servers: laneConfig.Servers}), openTables(t, "", laneConfig.Size())
 	update(t, s, nil, web())
-	openLane(t, s, memory)
 	tables := formatTables(t, memory, laneConfig)
+	openLane(t, s, memory)
 	// Attach drops the entries of servers that the directory does not have.
 	to := affinity.Server{Addr: netip.MustParseAddr("10.0.0.1"), Port: 80}
 	id, err := tables.Assign(to.Service, to.Addr, to.Port)

@@ -57,6 +57,12 @@ struct line {
 	__u64 word[8];
 };
 
+/* Lines 1 to 3 of the tables: they never change. */
+struct header {
+	__u64 secret[16];     /* 11 of them are used */
+	__u64 sections[4][2]; /* a table's first line (low half) and number of buckets (high half); first line of bucket words */
+};
+
 /* What the express lane must know of a real server. */
 #define SERVER_NUMBER 0xfffff /* bits of an id; the others are its generation */
 #define STATES 16
@@ -185,6 +191,14 @@ struct {
 	__type(key, __u32);
 	__array(values, struct lines);
 } express_tables SEC(".maps");
+
+/* Of those tables. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct header);
+} express_header SEC(".maps");
 
 /* The real servers by number. */
 struct {

@@ -186,12 +186,22 @@ func (m *TableMemory) id() (ebpf.MapID, error) {
 	return id, nil
 }
 
-// into puts the array into a map of maps, as its only entry.
-func (m *TableMemory) into(outer *ebpf.Map) error {
+// tableHeader are the lines of the tables that the program has a copy of (struct header).
+const (
+	tableHeaderFrom = 1 * tableCell
+	tableHeaderTo   = 4 * tableCell
+)
+
+// into puts the array into a map of maps, as its only entry, and its header beside it.
+// The tables must be formatted. The caller has closed the lane meanwhile.
+func (m *TableMemory) into(outer, header *ebpf.Map) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.bytes == nil {
 		return errors.New("tables: closed already")
+	}
+	if err := header.Put(uint32(0), m.bytes[tableHeaderFrom:tableHeaderTo]); err != nil {
+		return err
 	}
 	return outer.Put(uint32(0), m.array)
 }

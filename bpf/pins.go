@@ -27,7 +27,7 @@ const (
 
 // mapPins are the names of the pinned maps.
 var mapPins = []string{
-	steerMapConditions, steerMapCounters, steerMapExpressServers, steerMapExpressTables,
+	steerMapConditions, steerMapCounters, steerMapExpressHeader, steerMapExpressServers, steerMapExpressTables,
 	steerMapExpressTraffic, steerMapInterfaces, steerMapPorts,
 	steerMapPrefixes, steerMapSettings, steerMapSockets, steerMapSources,
 }

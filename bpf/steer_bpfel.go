@@ -46,6 +46,12 @@ type steerEntry struct {
 	Protocol   [3]steerClaim
 }
 
+type steerHeader struct {
+	_        structs.HostLayout
+	Secret   [16]uint64
+	Sections [4][2]uint64
+}
+
 type steerPortSet struct {
 	_    structs.HostLayout
 	Word [4096]uint32
@@ -127,6 +133,7 @@ const (
 const (
 	steerMapConditions     = "conditions"
 	steerMapCounters       = "counters"
+	steerMapExpressHeader  = "express_header"
 	steerMapExpressServers = "express_servers"
 	steerMapExpressTables  = "express_tables"
 	steerMapExpressTraffic = "express_traffic"
@@ -190,6 +197,7 @@ type steerProgramSpecs struct {
 type steerMapSpecs struct {
 	Conditions     *ebpf.MapSpec `ebpf:"conditions"`
 	Counters       *ebpf.MapSpec `ebpf:"counters"`
+	ExpressHeader  *ebpf.MapSpec `ebpf:"express_header"`
 	ExpressServers *ebpf.MapSpec `ebpf:"express_servers"`
 	ExpressTables  *ebpf.MapSpec `ebpf:"express_tables"`
 	ExpressTraffic *ebpf.MapSpec `ebpf:"express_traffic"`
@@ -229,6 +237,7 @@ func (o *steerObjects) Close() error {
 type steerMaps struct {
 	Conditions     *ebpf.Map `ebpf:"conditions"`
 	Counters       *ebpf.Map `ebpf:"counters"`
+	ExpressHeader  *ebpf.Map `ebpf:"express_header"`
 	ExpressServers *ebpf.Map `ebpf:"express_servers"`
 	ExpressTables  *ebpf.Map `ebpf:"express_tables"`
 	ExpressTraffic *ebpf.Map `ebpf:"express_traffic"`
@@ -244,6 +253,7 @@ func (m *steerMaps) Close() error {
 	return _SteerClose(
 		m.Conditions,
 		m.Counters,
+		m.ExpressHeader,
 		m.ExpressServers,
 		m.ExpressTables,
 		m.ExpressTraffic,
