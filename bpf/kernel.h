@@ -130,6 +130,9 @@ struct tcp {
 	__be32 sequence, acknowledgement;
 	__u8 offset; /* upper half: length of the header in 4 bytes */
 	__u8 flags;
+	__be16 window;
+	__be16 checksum;
+	__be16 urgent;
 };
 #define TCP_FIN 0x01
 #define TCP_SYN 0x02

@@ -33,6 +33,7 @@ type lane struct {
 	plain    []byte // the tables of without
 	offset   map[uint32]bpf.Traffic
 	taken    int // packets that the express lane forwarded
+	lagged   int // expiries that were a tick behind
 }
 
 var laneConfig = affinity.Config{Connections4: 500, Connections6: 500, Templates4: 300, Templates6: 300, Servers: bedServers}
@@ -139,18 +140,27 @@ func (l *lane) send(frame []byte) bool {
 	return action == bpf.Transmit
 }
 
+// compareTables holds the tables together, word for word. An expiry may be a tick
+// behind once or twice: the kernel's coarse clock is, if the CPU that moves it has just
+// been stopped.
 func (l *lane) compareTables() {
 	l.tb.Helper()
+	const life = 2 // word of an entry
 	with := l.memory.Bytes()[:len(l.plain)]
 	if bytes.Equal(with, l.plain) {
 		return
 	}
 	for at := 0; at < len(l.plain); at += 8 {
 		a, b := binary.NativeEndian.Uint64(with[at:]), binary.NativeEndian.Uint64(l.plain[at:])
-		if a != b {
+		switch {
+		case a == b:
+		case a+1 == b && at%32/8 == life && l.lagged < 2:
+			l.lagged++
+		default:
 			l.tb.Fatalf("line %d, word %d: %#x with the express lane, %#x without", at/64, at%64/8, a, b)
 		}
 	}
+	copy(l.plain, with)
 }
 
 func (l *lane) compareTraffic() {

@@ -16,10 +16,6 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-/* linux/bpf.h, not in kernel.h because the director does without */
-#define XDP_TX 3
-#define BPF_F_MMAPABLE (1U << 10)
-
 #define MAX_STREAMS 64
 #define CPUS 256
 #define SEEN_WORDS (1 << 20) /* 64 numbers each */
@@ -125,22 +121,6 @@ struct trailer {
 	__u32 time; /* ns, the low word */
 };
 
-struct tcp {
-	struct ports ports;
-	__u32 sequence;
-	__u32 acknowledgement;
-	__be16 flags;
-	__be16 window;
-	__u16 checksum;
-	__u16 urgent;
-};
-
-struct udp {
-	struct ports ports;
-	__be16 length;
-	__u16 checksum;
-};
-
 /* Where the headers of a frame are; there is no 802.1Q tag. */
 struct headers {
 	struct ethernet *ethernet;
@@ -172,8 +152,6 @@ static __always_inline struct trailer *trailer_of(struct xdp_md *ctx)
 	return (void *)(t + 1) > end ? 0 : t;
 }
 
-#define TCP_SYN 0x5002 /* a header of 20 bytes, and the flag */
-
 static __always_inline __u16 fold(__u64 sum)
 {
 	sum = (sum & 0xffffffff) + (sum >> 32);
@@ -188,7 +166,7 @@ static __always_inline void write_udp(struct headers *h, const struct stream *s,
 	sum += s->udp_sum;
 	h->ip->protocol = PROTO_UDP;
 	h->tcp->acknowledgement = 0; /* payload now; the page may have been a SYN before */
-	h->tcp->flags = 0;
+	h->tcp->offset = h->tcp->flags = 0;
 	h->tcp->window = 0;
 	h->tcp->checksum = 0;
 	h->tcp->urgent = 0;
@@ -203,7 +181,8 @@ static __always_inline void write_syn(struct headers *h, const struct stream *s,
 	h->ip->protocol = PROTO_TCP;
 	h->tcp->sequence = 0;
 	h->tcp->acknowledgement = 0;
-	h->tcp->flags = bpf_htons(TCP_SYN);
+	h->tcp->offset = TCP_MIN / 4 << 4;
+	h->tcp->flags = TCP_SYN;
 	h->tcp->window = 0xffff;
 	h->tcp->urgent = 0;
 	h->tcp->checksum = fold(sum);
