@@ -68,13 +68,14 @@ func (Linux) Poll(fds []unix.PollFd, timeout time.Duration) unix.Errno {
 		_, errno := ppoll(fds, timeout, false)
 		return errno
 	}
-	if ready, errno := ppoll(fds, nap, false); ready > 0 || errno != 0 && errno != unix.EINTR {
+	ready, errno := ppoll(fds, nap, false)
+	if ready > 0 || errno != 0 && errno != unix.EINTR {
 		return errno
 	}
-	if timeout > 0 {
+	if timeout > 0 && errno == 0 { // a nap that a signal ends is not counted: better late than early
 		timeout -= nap
 	}
-	_, errno := ppoll(fds, timeout, true)
+	_, errno = ppoll(fds, timeout, true)
 	return errno
 }
 
