@@ -68,6 +68,10 @@ func Parse(arguments []string) (*control.Settings, error) {
 	}
 	for _, a := range arguments {
 		key, text, ok := strings.Cut(a, "=")
+		if strings.HasPrefix(a, "-") {
+			errs = append(errs, fmt.Errorf("%s: options come before the first KEY=VALUE", key))
+			continue
+		}
 		if !ok {
 			errs = append(errs, fmt.Errorf("%q is not KEY=VALUE", a))
 			continue
