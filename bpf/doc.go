@@ -22,8 +22,8 @@
 //
 // What is pinned under a directory of bpffs outlives the process: after a crash
 // the program stays attached, the sockets are gone, and claimed frames meet
-// the [Fallback], those that the express lane takes apart, while the box itself stays reachable. The next [Open] of the
-// same directory takes over, without detaching. The order that loses nothing
+// the [Fallback], those that the express lane takes apart, while the box itself
+// stays reachable. The next [Open] of the same directory takes over, without detaching. The order that loses nothing
 // is Open, [Steering.Update], [Steering.Register] for every queue, then
 // [Steering.Attach], which is what changes an attached program if it has to
 // change.

@@ -126,7 +126,7 @@ func (d *Director) start() error {
 		{"steering", d.steer},
 		{"sockets", d.openPorts},
 		{"tuning", d.openTuning},
-		{"express lane", d.openExpress},
+		{"express lane", d.setExpress},
 		{"addresses", d.openAddresses},
 	} {
 		if err := step.do(); err != nil {

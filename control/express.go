@@ -95,10 +95,15 @@ func (d *Director) judgeLanes() (changed bool) {
 	return changed
 }
 
-// openExpress opens the express lane to the servers of the snapshot in force, on
-// the ports that may have it, or closes it.
-func (d *Director) openExpress() error {
+// setExpress judges all ports and opens or closes the express lane accordingly.
+func (d *Director) setExpress() error {
 	d.judgeLanes()
+	return d.openExpress()
+}
+
+// openExpress opens the express lane to the servers of the snapshot in force, on
+// the ports that may have it as last judged, or closes it.
+func (d *Director) openExpress() error {
 	servers := d.expressServers()
 	if len(servers) == 0 {
 		return d.steering.CloseExpress()

@@ -29,12 +29,12 @@ func (d *Director) recoverPorts() {
 	for i, p := range d.ports {
 		changed = d.recoverPort(i, p) || changed
 	}
+	if d.judgeLanes() {
+		d.followExpress()
+	}
 	if changed {
 		d.rebuild()
 		d.retimePorts()
-	}
-	if d.judgeLanes() {
-		d.followExpress()
 	}
 }
 

@@ -139,7 +139,7 @@ func (d *Director) useTuning(t tuning) error {
 			errs = append(errs, w.Pin(cpus[i%len(cpus)]))
 		}
 	}
-	errs = append(errs, d.setTimers(t.busyPoll), d.openExpress())
+	errs = append(errs, d.setTimers(t.busyPoll), d.setExpress())
 	for name := range before.coalescing {
 		if !reflect.DeepEqual(before.coalescing[name], t.coalescing[name]) {
 			errs = append(errs, d.journal.RestoreCoalescing(name))

@@ -448,22 +448,32 @@ func TestExpressLaneKeepsConnectionsAlive(t *testing.T) {
 	}
 }
 
-// Without the servers' records, or closed, the lane takes nothing.
-func TestExpressLaneClosed(t *testing.T) {
+// newKnownLane is newLane with services, and a connection that the lane takes packets of.
+func newKnownLane(t *testing.T) (*lane, Packet) {
+	t.Helper()
 	l := newLane(t, newSteering(t))
-	defer l.close()
 	l.each(func(b *bed) { serveLane(b, service.RefreshConnection) })
 	p := IPv4(client, vip).TCP(1000, 80)
 	l.send(p.SYN().Frame(t))
 	l.send(p.ACK().Frame(t))
+	return l, p
+}
+
+// setServers tells the express lane of the servers as changed.
+func (l *lane) setServers(change func(*bpf.Server)) error {
+	servers := l.servers()
+	for i := range servers {
+		change(&servers[i])
+	}
+	return l.steering.SetServers(servers)
+}
+
+// Without the servers' records, or closed, the lane takes nothing.
+func TestExpressLaneClosed(t *testing.T) {
+	l, p := newKnownLane(t)
+	defer l.close()
 	send := func(change func(*bpf.Server)) func() error {
-		return func() error {
-			servers := l.servers()
-			for i := range servers {
-				change(&servers[i])
-			}
-			return l.steering.SetServers(servers)
-		}
+		return func() error { return l.setServers(change) }
 	}
 	steps := []struct {
 		what string
@@ -495,12 +505,8 @@ func TestExpressLaneClosed(t *testing.T) {
 // By an interface that sends nothing back, or another one, packets are redirected, if
 // that takes them.
 func TestExpressLaneRedirects(t *testing.T) {
-	l := newLane(t, newSteering(t))
+	l, p := newKnownLane(t)
 	defer l.close()
-	l.each(func(b *bed) { serveLane(b, service.RefreshConnection) })
-	p := IPv4(client, vip).TCP(1000, 80)
-	l.send(p.SYN().Frame(t))
-	l.send(p.ACK().Frame(t))
 	const here, other = 1, 2
 	for _, c := range []struct {
 		by   int
@@ -515,11 +521,7 @@ func TestExpressLaneRedirects(t *testing.T) {
 		{other, bpf.Back, bpf.Drop}, // to the worker, and there is no socket
 		{here, 0, bpf.Drop},
 	} {
-		servers := l.servers()
-		for i := range servers {
-			servers[i].Interface, servers[i].Ways = c.by, c.ways
-		}
-		if err := l.steering.SetServers(servers); err != nil {
+		if err := l.setServers(func(s *bpf.Server) { s.Interface, s.Ways = c.by, c.ways }); err != nil {
 			t.Fatal(err)
 		}
 		before, err := l.steering.Counters()

@@ -149,8 +149,20 @@ func benchTrialOptions(c *cli.Context) (wire.Options, error) {
 	return o, nil
 }
 
-// wireModes are what the configuration takes as an interface's mode.
-var wireModes = []string{string(config.Auto), string(config.ZeroCopy), string(config.Copy), string(config.Generic)}
+// What the configuration takes as an interface's mode, and for the express lane.
+var (
+	wireModes   = []string{string(config.Auto), string(config.ZeroCopy), string(config.Copy), string(config.Generic)}
+	wireExpress = []string{string(config.ExpressAuto), string(config.ExpressOn), string(config.ExpressOff)}
+)
+
+// choice is a flag that must be one of some words.
+func choice(c *cli.Context, flag string, words []string) (string, error) {
+	word := c.String(flag)
+	if !slices.Contains(words, word) {
+		return "", usage{fmt.Errorf("--%s %s: want one of %s", flag, word, strings.Join(words, ", "))}
+	}
+	return word, nil
+}
 
 // benchWireOptions are the flags as options; what is wrong with them is an error
 // of the command line.
@@ -165,13 +177,11 @@ func benchWireOptions(c *cli.Context) (wire.Options, error) {
 	if o.Director.Rings, err = settings(c, "rings"); err != nil {
 		return o, err
 	}
-	o.Director.Mode = c.String("mode")
-	if !slices.Contains(wireModes, o.Director.Mode) {
-		return o, usage{fmt.Errorf("--mode %s: want one of %s", o.Director.Mode, strings.Join(wireModes, ", "))}
+	if o.Director.Mode, err = choice(c, "mode", wireModes); err != nil {
+		return o, err
 	}
-	o.Director.Express = c.String("express")
-	if choices := []string{"auto", "on", "off"}; !slices.Contains(choices, o.Director.Express) {
-		return o, usage{fmt.Errorf("--express %s: want one of %s", o.Director.Express, strings.Join(choices, ", "))}
+	if o.Director.Express, err = choice(c, "express", wireExpress); err != nil {
+		return o, err
 	}
 	if o.Director.Workers, err = settings(c, "workers"); err != nil {
 		return o, err
