@@ -158,29 +158,34 @@ static __always_inline int fallback(void)
 	return action && *action == XDP_PASS ? XDP_PASS : XDP_DROP;
 }
 
+/* Where the socket of the frame's queue is in sockets, if there is one; 0: there is no place for one. */
+static __always_inline int socket_index(struct xdp_md *ctx, __u32 *index)
+{
+	__u32 interface = ctx->ingress_ifindex, queue = ctx->rx_queue_index;
+	__u32 *slot = bpf_map_lookup_elem(&interfaces, &interface);
+
+	if (!slot || queue >= MAX_QUEUES)
+		return 0;
+	*index = *slot * MAX_QUEUES + queue;
+	return 1;
+}
+
 /* Whether the kernel stands in for a director that is gone, and has its known connections, too. */
 static __always_inline int stood_in_for(struct xdp_md *ctx)
 {
-	__u32 interface = ctx->ingress_ifindex, queue = ctx->rx_queue_index, index, *slot;
+	__u32 index;
 
-	if (fallback() != XDP_PASS)
-		return 0;
-	slot = bpf_map_lookup_elem(&interfaces, &interface);
-	if (!slot || queue >= MAX_QUEUES)
-		return 1;
-	index = *slot * MAX_QUEUES + queue;
-	return !bpf_map_lookup_elem(&sockets, &index);
+	return fallback() == XDP_PASS && (!socket_index(ctx, &index) || !bpf_map_lookup_elem(&sockets, &index));
 }
 
 /* To the socket of the frame's queue, or what is to be done without one. */
 static __always_inline int redirect(struct xdp_md *ctx)
 {
-	__u32 interface = ctx->ingress_ifindex, queue = ctx->rx_queue_index;
-	__u32 *slot = bpf_map_lookup_elem(&interfaces, &interface);
 	int action = fallback();
+	__u32 index;
 
-	if (slot && queue < MAX_QUEUES)
-		action = bpf_redirect_map(&sockets, *slot * MAX_QUEUES + queue, action);
+	if (socket_index(ctx, &index))
+		action = bpf_redirect_map(&sockets, index, action);
 	if (action != XDP_REDIRECT)
 		count(NO_SOCKET);
 	return action;
