@@ -64,7 +64,9 @@ type Counts struct {
 	// Overloaded is set when the upper threshold is reached and cleared at the
 	// lower one (ip_vs_dest_update_overload); no scheduler picks the server then.
 	Overloaded atomic.Bool
-	_          [32]byte
+	// Unreachable is set while the server's next hop does not answer.
+	Unreachable atomic.Bool
+	_           [32]byte
 }
 
 // RealServer is a real server of one virtual service. It is immutable once
