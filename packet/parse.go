@@ -180,5 +180,5 @@ func checkSCTP(b []byte) (chunk uint8, m Malformed) {
 	if len(b) < SCTPLen {
 		return 0, TruncatedTransport
 	}
-	return SCTPHeader(b).ChunkType(), OK
+	return SCTPHeader(b).Chunk(), OK
 }

@@ -314,6 +314,55 @@ func TestParseMalformed(t *testing.T) {
 	}
 }
 
+// TestWhichChunkCounts wants the chunk that set_sctp_state goes by: the first, or an
+// ABORT right behind a COOKIE ECHO or COOKIE ACK.
+func TestWhichChunkCounts(t *testing.T) {
+	const (
+		abort = packet.ChunkAbort
+		echo  = packet.ChunkCookieEcho
+		ack   = packet.ChunkCookieAck
+	)
+	v4, v6 := IPv4(client4, vip4), IPv6(client6, vip6)
+	aborts := v4.SCTP(9, 10).Chunk(abort)
+	aborts6 := v6.SCTP(9, 10).Chunk(abort)
+	for _, test := range []struct {
+		name   string
+		packet Packet
+		want   uint8
+	}{
+		{"COOKIE ECHO and nothing else", v4.SCTP(9, 10).Chunk(echo).Payload(32), echo},
+		{"ABORT behind COOKIE ECHO", aborts.Behind(echo, 32), abort},
+		{"the same, IPv6", aborts6.Behind(echo, 32), abort},
+		{"the same behind an extension header", aborts6.Through(HopByHop(8)).Behind(echo, 32), abort},
+		{"ABORT behind a cookie that is padded", aborts.Behind(echo, 29), abort},
+		{"ABORT behind an empty cookie", aborts.Behind(echo, 0), abort},
+		{"ABORT behind COOKIE ACK", aborts.Behind(ack, 0), abort},
+		{"ABORT with a cause", aborts.Payload(40).Behind(ack, 0), abort},
+		{"ABORT behind DATA", aborts.Behind(packet.ChunkData, 20), packet.ChunkData},
+		{"ABORT as the third chunk", aborts.Behind(echo, 4).Behind(packet.ChunkData, 20), echo},
+		{"DATA behind COOKIE ECHO", v4.SCTP(9, 10).Behind(echo, 4), echo},
+		{"SHUTDOWN behind COOKIE ACK", v4.SCTP(9, 10).Chunk(packet.ChunkShutdown).Behind(ack, 0), ack},
+		{"a cookie shorter than a chunk's header", aborts.Behind(echo, 0).ChunkLength(3), echo},
+		{"a cookie of no length", aborts.Behind(echo, 0).ChunkLength(0), echo},
+		{"a cookie up to the packet's end", aborts.Behind(echo, 4).ChunkLength(12), echo},
+		{"a cookie beyond the packet", aborts.Behind(echo, 4).ChunkLength(0xffff), echo},
+		{"ABORT cut off", aborts.Behind(echo, 4).Length(20 + 12 + 8 + 3), echo},
+		{"ABORT in the padding of the frame", aborts.Behind(echo, 4).Length(20 + 12 + 8), echo},
+		{"ABORT in the first fragment", aborts.Payload(80).Behind(echo, 8).Fragment(0, 32, true), abort},
+		{"ABORT in a later one", aborts.Payload(80).Behind(echo, 80).Fragment(0, 32, true), echo},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got := stale()
+			if m := packet.Parse(test.packet.Frame(t), &got); m != packet.OK {
+				t.Fatal(m)
+			}
+			if got.Flags != test.want {
+				t.Errorf("chunk %d, want %d", got.Flags, test.want)
+			}
+		})
+	}
+}
+
 // TestMalformedNames has a name for every value: they are counters' names.
 func TestMalformedNames(t *testing.T) {
 	names := map[string]bool{}

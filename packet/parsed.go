@@ -36,8 +36,10 @@ type Parsed struct {
 	DSCP uint8
 	// TTL is the IPv4 TTL or the IPv6 hop limit. Valid for IP packets.
 	TTL uint8
-	// Flags are the TCP flags (RFC 9293, 3.1), or the first chunk's type for
-	// SCTP (RFC 9260, 3.2). Valid for KindFlow and KindFirst.
+	// Flags are the TCP flags (RFC 9293, 3.1). For SCTP they are the first chunk's
+	// type, or ChunkAbort if an ABORT follows a COOKIE ECHO or COOKIE ACK (see
+	// SCTPHeader.Chunk); of a first fragment, as far as it has them. Valid for
+	// KindFlow and KindFirst.
 	Flags uint8
 }
 

@@ -51,7 +51,7 @@ func (h UDPHeader) Length() int { return int(binary.BigEndian.Uint16(h[udpLength
 // (IPv4 only).
 func (h UDPHeader) Checksum() uint16 { return binary.BigEndian.Uint16(h[udpChecksum:]) }
 
-// SCTPHeader is a view of an SCTP common header and the first chunk's (RFC
+// SCTPHeader is a view of an SCTP common header and the chunks behind it (RFC
 // 9260, 3.1 and 3.2). It must hold SCTPLen bytes.
 type SCTPHeader []byte
 
@@ -59,10 +59,48 @@ type SCTPHeader []byte
 // packet without a chunk is not valid.
 const SCTPLen = 16
 
-const sctpChunkType = 12
+const (
+	sctpChunk     = 12 // where the first one begins
+	sctpChunkLen  = 4  // of a chunk's header
+	chunkLength   = 2  // where a chunk has its length, header included
+	chunkMultiple = 4  // chunks are padded to this
+)
 
-// ChunkType is the first chunk's type.
-func (h SCTPHeader) ChunkType() uint8 { return h[sctpChunkType] }
+// SCTP chunk types (RFC 9260, 3.2), as in Parsed.Flags.
+const (
+	ChunkData uint8 = iota
+	ChunkInit
+	ChunkInitAck
+	ChunkSack
+	ChunkHeartbeat
+	ChunkHeartbeatAck
+	ChunkAbort
+	ChunkShutdown
+	ChunkShutdownAck
+	ChunkError
+	ChunkCookieEcho
+	ChunkCookieAck
+	ChunkECNE
+	ChunkCWR
+	ChunkShutdownComplete
+)
+
+// Chunk is the type of the chunk that tells what the packet means to its
+// association: the first one's, but an ABORT right behind a COOKIE ECHO or a COOKIE
+// ACK comes before it (ip_vs_proto_sctp.c, set_sctp_state). Whatever else is bundled
+// with the first chunk does not count, as there.
+func (h SCTPHeader) Chunk() uint8 {
+	first := h[sctpChunk]
+	if first != ChunkCookieEcho && first != ChunkCookieAck {
+		return first
+	}
+	length := int(binary.BigEndian.Uint16(h[sctpChunk+chunkLength:]))
+	next := sctpChunk + (length+chunkMultiple-1)&^(chunkMultiple-1)
+	if length >= sctpChunkLen && next+sctpChunkLen <= len(h) && h[next] == ChunkAbort {
+		return ChunkAbort
+	}
+	return first
+}
 
 // ICMPHeader is a view of an ICMP or ICMPv6 header (RFC 792, RFC 4443). It must
 // hold ICMPLen bytes.

@@ -127,7 +127,7 @@ func (p Packet) transport() ([]byte, error) {
 		return serialize(h, gopacket.Payload(p.payload))
 	case packet.SCTP:
 		h := &layers.SCTP{SrcPort: layers.SCTPPort(p.srcPort), DstPort: layers.SCTPPort(p.dstPort), VerificationTag: 1}
-		return serialize(h, gopacket.Payload(p.chunk()))
+		return serialize(h, gopacket.Payload(slices.Concat(p.bundled, chunk(p.kind, p.payload))))
 	case packet.ICMP:
 		body, err := p.quote(576 - packet.IPv4Len - packet.ICMPLen)
 		h := &layers.ICMPv4{
@@ -160,12 +160,12 @@ func (p Packet) tcp() *layers.TCP {
 	return h
 }
 
-// chunk is an SCTP chunk with the payload, padded to four bytes (RFC 9260, 3.2).
-func (p Packet) chunk() []byte {
+// chunk is an SCTP chunk with a value, padded to four bytes (RFC 9260, 3.2).
+func chunk(kind uint8, value []byte) []byte {
 	const header = 4
-	b := []byte{p.kind, 0}
-	b = binary.BigEndian.AppendUint16(b, uint16(header+len(p.payload)))
-	b = append(b, p.payload...)
+	b := []byte{kind, 0}
+	b = binary.BigEndian.AppendUint16(b, uint16(header+len(value)))
+	b = append(b, value...)
 	return append(b, make([]byte, -len(b)&3)...)
 }
 

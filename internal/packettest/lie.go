@@ -79,6 +79,11 @@ func (p Packet) DataOffset(n uint8) Packet {
 	return p.lying(func(f []byte, _, l4 int) []byte { f[l4+12] = n<<4 | f[l4+12]&0xf; return f })
 }
 
+// ChunkLength says another length of the first SCTP chunk, its header included.
+func (p Packet) ChunkLength(n uint16) Packet {
+	return p.lying(func(f []byte, _, l4 int) []byte { binary.BigEndian.PutUint16(f[l4+14:], n); return f })
+}
+
 // ExtensionLength says another length of the first extension header, in its own units.
 func (p Packet) ExtensionLength(n uint8) Packet {
 	return p.lying(func(f []byte, l3, _ int) []byte { f[l3+packet.IPv6Len+1] = n; return f })

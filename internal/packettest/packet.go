@@ -34,9 +34,10 @@ type Packet struct {
 
 	protocol         packet.Protocol
 	srcPort, dstPort uint16
-	flags            uint8 // TCP
-	tcpOptions       int   // bytes
-	kind, code       uint8 // ICMP's type and code; SCTP's first chunk type
+	flags            uint8  // TCP
+	tcpOptions       int    // bytes
+	kind, code       uint8  // ICMP's type and code; SCTP's last chunk type
+	bundled          []byte // SCTP's chunks before the last
 	icmpRest         uint32
 	about            *Packet // what an ICMP error is about
 	payload          []byte
@@ -160,8 +161,14 @@ func (p Packet) RST() Packet { return p.Flags(packet.RST) }
 // multiple of 4 up to 40.
 func (p Packet) TCPOptions(n int) Packet { p.tcpOptions = n; return p }
 
-// Chunk sets the type of the SCTP packet's chunk.
+// Chunk sets the type of the SCTP packet's last chunk, which has the payload.
 func (p Packet) Chunk(kind uint8) Packet { p.kind = kind; return p }
+
+// Behind puts an SCTP chunk with n bytes of value in front of the last one.
+func (p Packet) Behind(kind uint8, n int) Packet {
+	p.bundled = append(slices.Clip(p.bundled), chunk(kind, make([]byte, n))...)
+	return p
+}
 
 // Ping makes it an ICMP or ICMPv6 echo request.
 func (p Packet) Ping() Packet {
