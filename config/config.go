@@ -21,9 +21,11 @@ type Config struct {
 	Tables     Tables
 	Marks      []MarkRule // first match wins
 	Services   []Service  // in the file's order
-	Addresses  Addresses
-	Control    Control
-	Log        Log
+	// Refuse is what is told to who sent a packet that is claimed but has no service.
+	Refuse    service.Refusal
+	Addresses Addresses
+	Control   Control
+	Log       Log
 
 	warnings Errors
 }
@@ -35,6 +37,8 @@ type Interface struct {
 	// interface has.
 	Queues []int
 	Mode   Mode
+	// MACs are further addresses of frames that are ours, rising.
+	MACs [][6]byte
 }
 
 // Mode is how AF_XDP sockets are to be bound to an interface.
@@ -144,6 +148,8 @@ type Service struct {
 // [service.VirtualService].
 type Switches struct {
 	ExpireQuiescent, ExpireNoDest, Sloppy, PersistentThresholds bool
+	Refuse                                                      service.Refusal
+	KeepUnreachable                                             bool
 }
 
 // Server is a real server of a service.

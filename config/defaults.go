@@ -38,7 +38,7 @@ func defaultTimeouts() service.Timeouts {
 
 func readDefaults(v value) defaults {
 	f := v.fields("defaults", "scheduler", "timeouts",
-		"expire_quiescent", "expire_nodest", "sloppy", "persistent_thresholds")
+		"expire_quiescent", "expire_nodest", "sloppy", "persistent_thresholds", keyRefuse, keyUnreachable)
 	return defaults{
 		scheduler: f.word("scheduler", defaultScheduler, sched.Names()...),
 		timeouts:  readTimeouts(f.at("timeouts"), defaultTimeouts()),
@@ -53,7 +53,36 @@ func (f fields) switches(def Switches) Switches {
 		ExpireNoDest:         f.flag("expire_nodest", def.ExpireNoDest),
 		Sloppy:               f.flag("sloppy", def.Sloppy),
 		PersistentThresholds: f.flag("persistent_thresholds", def.PersistentThresholds),
+		Refuse:               f.refusal(def.Refuse),
+		KeepUnreachable:      f.keepUnreachable(def.KeepUnreachable),
 	}
+}
+
+// Keys of switches that have words for values.
+const (
+	keyRefuse      = "refuse"
+	keyUnreachable = "unreachable"
+)
+
+func (f fields) refusal(def service.Refusal) service.Refusal {
+	drop := service.RefuseDrop.String()
+	if f.word(keyRefuse, def.String(), service.RefuseAnswer.String(), drop) == drop {
+		return service.RefuseDrop
+	}
+	return service.RefuseAnswer
+}
+
+func (f fields) keepUnreachable(def bool) bool {
+	return f.word(keyUnreachable, unreachableName(def), unreachableName(false), unreachableName(true)) ==
+		unreachableName(true)
+}
+
+// unreachableName is what happens to servers that cannot be reached, as in a file.
+func unreachableName(keep bool) string {
+	if keep {
+		return "keep"
+	}
+	return "skip"
 }
 
 const (

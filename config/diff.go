@@ -67,17 +67,21 @@ func (d *differ) add(restart bool, subject, format string, args ...any) {
 }
 
 func (d *differ) interfaces(old, new []Interface) {
-	before := map[string]string{}
+	before := map[string]Interface{}
 	for _, i := range old {
-		before[i.Name] = i.settings()
+		before[i.Name] = i
 	}
 	for _, i := range new {
 		was, ok := before[i.Name]
-		switch now := i.settings(); {
-		case !ok:
-			d.add(true, "interface "+i.Name, "added, %s", now)
-		case was != now:
-			d.add(true, "interface "+i.Name, "now %s; was %s", now, was)
+		if !ok {
+			d.add(true, "interface "+i.Name, "added, %s", i.settings())
+			continue
+		}
+		if i.settings() != was.settings() {
+			d.add(true, "interface "+i.Name, "now %s; was %s", i.settings(), was.settings())
+		}
+		if i.macs() != was.macs() {
+			d.add(false, "interface "+i.Name, "macs now %s; was %s", i.macs(), was.macs())
 		}
 		delete(before, i.Name)
 	}

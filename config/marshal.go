@@ -36,7 +36,11 @@ func (w *writer) line(format string, args ...any) {
 func (w *writer) host(c *Config) {
 	w.line("interfaces:")
 	for _, i := range c.Interfaces {
-		w.line("  - {name: %q, %s}", i.Name, i.settings())
+		macs := ""
+		if len(i.MACs) > 0 {
+			macs = ", macs: " + i.macs()
+		}
+		w.line("  - {name: %q, %s%s}", i.Name, i.settings(), macs)
 	}
 	last := ""
 	for _, s := range c.hostSettings() {
@@ -49,9 +53,14 @@ func (w *writer) host(c *Config) {
 	}
 }
 
-// settings is what is said of an interface, beside its name.
+// settings is what is said of an interface, beside its name and what a reload can change.
 func (i Interface) settings() string {
 	return fmt.Sprintf("queues: %s, mode: %s", intList(i.Queues, "all"), i.Mode)
+}
+
+// macs is the interface's further addresses as in a file.
+func (i Interface) macs() string {
+	return list(i.MACs, func(mac [6]byte) string { return strconv.Quote(macName(mac)) })
 }
 
 // setting is a key of a file and its value in YAML.
@@ -81,6 +90,7 @@ func (c *Config) hostSettings() []setting {
 		{"tables.templates", strconv.Itoa(c.Tables.Templates)},
 		{"tables.templates6", strconv.Itoa(c.Tables.Templates6)},
 		{"tables.servers", strconv.Itoa(c.Tables.Servers)},
+		{"defaults." + keyRefuse, c.Refuse.String()},
 		{"addresses.add", strconv.FormatBool(c.Addresses.Add)},
 	}
 	if a := c.Addresses; a.Add {
@@ -191,6 +201,8 @@ func (s *Service) settings() []setting {
 		setting{"expire_nodest", strconv.FormatBool(s.ExpireNoDest)},
 		setting{"sloppy", strconv.FormatBool(s.Sloppy)},
 		setting{"persistent_thresholds", strconv.FormatBool(s.PersistentThresholds)},
+		setting{keyRefuse, s.Refuse.String()},
+		setting{keyUnreachable, unreachableName(s.KeepUnreachable)},
 	)
 }
 

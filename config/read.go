@@ -20,7 +20,9 @@ func readConfig(root value) *Config {
 	}
 	c.Interfaces = readInterfaces(f)
 	marks := readMarks(f.at("marks"), c.Interfaces)
-	services := readServices(f.at("services"), readDefaults(f.at("defaults")), marks)
+	def := readDefaults(f.at("defaults"))
+	c.Refuse = def.switches.Refuse
+	services := readServices(f.at("services"), def, marks)
 	c.Marks, c.Services = marks.rules, services.resolved()
 	services.check(c.Tables.Servers, f)
 	checkLoops(marks, services)
@@ -41,7 +43,7 @@ func readInterfaces(root fields) []Interface {
 		v.errorf("interfaces is empty: name at least one, interfaces: [{name: eth0}]")
 	}
 	for _, item := range items {
-		f := item.fields("an interface", "name", "queues", "mode")
+		f := item.fields("an interface", "name", "queues", "mode", "macs")
 		i := Interface{
 			Name: f.required("interface", "name", "name: eth0").interfaceName(),
 			Mode: Mode(f.word("mode", string(Auto), string(Auto), string(ZeroCopy), string(Copy), string(Generic))),
@@ -49,6 +51,7 @@ func readInterfaces(root fields) []Interface {
 		if q := f.at("queues"); !isWord(q, "all") {
 			i.Queues = numbers[int](q.ranges(0, maxQueue))
 		}
+		i.MACs = f.at("macs").macs()
 		at := f.at("name")
 		if earlier, ok := first[i.Name]; ok && i.Name != "" {
 			at.conflictf(earlier, "first here", "interface %s is listed twice, first on line %d: remove one", i.Name, earlier.place.line)

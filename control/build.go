@@ -73,6 +73,8 @@ func (b *builder) service(c *config.Service) (*service.VirtualService, error) {
 		ExpireNoDest:         c.ExpireNoDest,
 		Sloppy:               c.Sloppy,
 		PersistentThresholds: c.PersistentThresholds,
+		Refuse:               c.Refuse,
+		KeepUnreachable:      c.KeepUnreachable,
 	}
 	before := b.before(c.Key)
 	for i := range c.Servers {

@@ -69,6 +69,23 @@ type Counts struct {
 	_           [32]byte
 }
 
+// Refusal is what is told to who sent a packet that is refused.
+type Refusal uint8
+
+// The refusals.
+const (
+	RefuseAnswer Refusal = iota // a reset, an abort or an ICMP error
+	RefuseDrop                  // nothing
+)
+
+// String is the refusal as in a configuration.
+func (r Refusal) String() string {
+	if r == RefuseDrop {
+		return "drop"
+	}
+	return "answer"
+}
+
 // RealServer is a real server of one virtual service. It is immutable once
 // published; what moves is in Counts.
 type RealServer struct {
@@ -90,7 +107,9 @@ type RealServer struct {
 }
 
 // Available reports whether a scheduler may pick the server for a new client.
-func (r *RealServer) Available() bool { return r.Weight > 0 && !r.Counts.Overloaded.Load() }
+func (r *RealServer) Available() bool {
+	return r.Weight > 0 && !r.Counts.Overloaded.Load() && !r.Counts.Unreachable.Load()
+}
 
 // Request is what a scheduler may look at: the packet that opens a connection.
 type Request struct {
@@ -166,4 +185,8 @@ type VirtualService struct {
 	// ignores thresholds for persistent clients (ip_vs_check_template); so does
 	// xlvs unless this is set.
 	PersistentThresholds bool
+	// Refuse is what a client is told that gets no server, and one whose connection is not known.
+	Refuse Refusal
+	// KeepUnreachable: a server whose next hop does not answer is chosen all the same, as IPVS does.
+	KeepUnreachable bool
 }
