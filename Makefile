@@ -5,7 +5,7 @@ GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS  = -s -w -X github.com/xlvs/xlvs/control.Version=$(VERSION)
 
-.PHONY: help build demo test race lint fuzz bench profile generate vm-test clean
+.PHONY: help build demo test race lint fuzz bench flood profile generate vm-test clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,10 @@ fuzz: ## run each fuzz target for FUZZTIME (30s)
 
 bench: ## what the balancer's own work costs, ns per packet
 	$(GO) test -run '^$$' -bench '^BenchmarkForward$$' ./dataplane
+
+flood: build ## spoofed floods of a minute beside real clients (root, half an hour)
+	./xlvs bench flood --kinds syn,syn-ack,udp-2,syn-6,syn-ack-6 --rates 10000,100000,0 --links own,shared --duration 1m
+	./xlvs bench flood --kinds revisit --rates 0 --duration 1m
 
 profile: ## record the profile that the compiler optimises the packet path by (a minute, on a quiet machine)
 	$(GO) test -run '^$$' -bench 'Forward/.*ipv4' -benchtime 3000000x -cpuprofile $(CURDIR)/cmd/xlvs/default.pgo -o /dev/null ./dataplane

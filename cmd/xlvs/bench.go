@@ -26,11 +26,13 @@ func benchCommand() *cli.Command {
 xlvs bench table                the connection table beside caches and maps
 xlvs bench wire                 frames through a wire, beside other balancers (root)
 xlvs bench generate             the same from this box, for a balancer on another one (root)
+xlvs bench flood                spoofed frames beside real clients (root)
 xlvs bench table --report DIR   a page with plots; further runs add to it`,
 		Description: "Results are medians of rounds in which all opponents take their turn, with their spread;\n" +
 			"what was too noisy to tell says so. On a machine that has other things to do, trust\n" +
 			"ratios within a run more than figures, and give the run precedence: nice -n -20.",
-		Subcommands: []*cli.Command{benchPipelineCommand(), benchTableCommand(), benchWireCommand(), benchGenerateCommand()},
+		Subcommands: []*cli.Command{benchPipelineCommand(), benchTableCommand(), benchWireCommand(), benchGenerateCommand(),
+			benchFloodCommand()},
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
 				return usage{fmt.Errorf("no benchmark %q; see xlvs bench --help", c.Args().First())}
@@ -165,6 +167,8 @@ func (o *benchOutput) print() error {
 			return e.Encode(object[result.Pipeline]{o.run.Pipeline, &o.run.Machine})
 		case o.run.Wire != nil:
 			return e.Encode(object[result.Wire]{o.run.Wire, &o.run.Machine})
+		case o.run.Flood != nil:
+			return e.Encode(object[result.Flood]{o.run.Flood, &o.run.Machine})
 		}
 		return e.Encode(object[result.Table]{o.run.Table, &o.run.Machine})
 	}

@@ -3,7 +3,7 @@ package result
 import "time"
 
 // Run is one call of a benchmark: where, when and how, and what it found. One of
-// Pipeline, Table and Wire is set.
+// Pipeline, Table, Wire and Flood is set.
 type Run struct {
 	Command  string    `json:"command"` // the command line, to do it again
 	Started  time.Time `json:"started"`
@@ -12,6 +12,7 @@ type Run struct {
 	Pipeline *Pipeline `json:"pipeline,omitempty"`
 	Table    *Table    `json:"table,omitempty"`
 	Wire     *Wire     `json:"wire,omitempty"`
+	Flood    *Flood    `json:"flood,omitempty"`
 }
 
 // Machine is what the figures depend on beside the program.
