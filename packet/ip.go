@@ -24,6 +24,7 @@ const (
 	ip4Dst          = 16
 	ip4FragmentMask = 0x1fff // offset in units of 8 bytes
 	ip4MoreBit      = 0x2000
+	ip4DontBit      = 0x4000
 )
 
 // Version is 4 for IPv4.

@@ -19,9 +19,11 @@ type TCPHeader []byte
 const TCPLen = 20
 
 const (
-	tcpDataOffset = 12
-	tcpFlags      = 13
-	tcpChecksum   = 16
+	tcpSequence        = 4
+	tcpAcknowledgement = 8
+	tcpDataOffset      = 12
+	tcpFlags           = 13
+	tcpChecksum        = 16
 )
 
 // DataOffset is the header's length with its options, in bytes (a sound one has 20 to 60).
@@ -114,6 +116,7 @@ const (
 	icmpType     = 0
 	icmpCode     = 1
 	icmpChecksum = 2
+	icmpRest     = 4
 )
 
 // Type is the message's type.

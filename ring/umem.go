@@ -157,6 +157,23 @@ func (u *UMEM) Bytes(d Desc) []byte {
 	return u.mem[d.Addr:end:end]
 }
 
+// Whole is the frame that d describes, its headroom included, and where in it the
+// contents begin: they are buffer[start:start+d.Len]. The buffer is nil where Bytes
+// is. See Part for who moves them.
+func (u *UMEM) Whole(d Desc) (buffer []byte, start uint32) {
+	if !u.frames.owned(u.frame(d.Addr), ownerCaller) || !u.fits(d) {
+		return nil, 0
+	}
+	first := d.Addr &^ u.offsetMask
+	end := first + u.offsetMask + 1
+	return u.mem[first:end:end], uint32(d.Addr & u.offsetMask)
+}
+
+// Part describes the bytes from start to end of the frame that d is in.
+func (u *UMEM) Part(d Desc, start, end uint32) Desc {
+	return Desc{Addr: d.Addr&^u.offsetMask + uint64(start), Len: end - start}
+}
+
 // Prepend grows a frame at its front by n bytes, which hold anything. It is
 // false, and d as it was, when the headroom does not suffice; n up to 256 plus
 // the configured headroom always fits a frame as it was received.

@@ -126,7 +126,7 @@ func (p Packet) transport() ([]byte, error) {
 		h.SetNetworkLayerForChecksum(network)
 		return serialize(h, gopacket.Payload(p.payload))
 	case packet.SCTP:
-		h := &layers.SCTP{SrcPort: layers.SCTPPort(p.srcPort), DstPort: layers.SCTPPort(p.dstPort), VerificationTag: 1}
+		h := &layers.SCTP{SrcPort: layers.SCTPPort(p.srcPort), DstPort: layers.SCTPPort(p.dstPort), VerificationTag: p.verification}
 		return serialize(h, gopacket.Payload(slices.Concat(p.bundled, chunk(p.kind, p.payload))))
 	case packet.ICMP:
 		body, err := p.quote(576 - packet.IPv4Len - packet.ICMPLen)
@@ -148,7 +148,7 @@ func (p Packet) transport() ([]byte, error) {
 func (p Packet) tcp() *layers.TCP {
 	h := &layers.TCP{
 		SrcPort: layers.TCPPort(p.srcPort), DstPort: layers.TCPPort(p.dstPort),
-		Seq: 1, Window: 65535,
+		Seq: p.sequence, Ack: p.ack, Window: 65535,
 		FIN: p.flags&packet.FIN != 0, SYN: p.flags&packet.SYN != 0,
 		RST: p.flags&packet.RST != 0, PSH: p.flags&packet.PSH != 0,
 		ACK: p.flags&packet.ACK != 0, URG: p.flags&packet.URG != 0,

@@ -35,6 +35,8 @@ type Packet struct {
 	protocol         packet.Protocol
 	srcPort, dstPort uint16
 	flags            uint8  // TCP
+	sequence, ack    uint32 // TCP
+	verification     uint32 // SCTP
 	tcpOptions       int    // bytes
 	kind, code       uint8  // ICMP's type and code; SCTP's last chunk type
 	bundled          []byte // SCTP's chunks before the last
@@ -78,7 +80,7 @@ func ip(etherType packet.EtherType, src, dst string) Packet {
 	return Packet{
 		srcMAC: RouterMAC, dstMAC: DirectorMAC, etherType: etherType,
 		src: netip.MustParseAddr(src), dst: netip.MustParseAddr(dst), ttl: 64,
-		protocol: experimental,
+		protocol: experimental, sequence: 1, verification: 1,
 	}
 }
 
@@ -157,12 +159,21 @@ func (p Packet) FIN() Packet { return p.Flags(packet.FIN) }
 // RST adds the flag.
 func (p Packet) RST() Packet { return p.Flags(packet.RST) }
 
+// Numbers sets the TCP sequence and acknowledgement numbers, otherwise 1 and 0.
+func (p Packet) Numbers(sequence, acknowledgement uint32) Packet {
+	p.sequence, p.ack = sequence, acknowledgement
+	return p
+}
+
 // TCPOptions gives the TCP header n bytes of options, all no-operation; n is a
 // multiple of 4 up to 40.
 func (p Packet) TCPOptions(n int) Packet { p.tcpOptions = n; return p }
 
 // Chunk sets the type of the SCTP packet's last chunk, which has the payload.
 func (p Packet) Chunk(kind uint8) Packet { p.kind = kind; return p }
+
+// Verified sets the SCTP verification tag, otherwise 1.
+func (p Packet) Verified(tag uint32) Packet { p.verification = tag; return p }
 
 // Behind puts an SCTP chunk with n bytes of value in front of the last one.
 func (p Packet) Behind(kind uint8, n int) Packet {

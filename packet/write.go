@@ -1,0 +1,126 @@
+package packet
+
+import "encoding/binary"
+
+// This file writes headers in place, for packets of the balancer's own making and for
+// the few fields that it changes.
+
+// DontFragment reports whether the packet must not be cut into fragments (RFC 791).
+func (h IPv4) DontFragment() bool {
+	return binary.BigEndian.Uint16(h[ip4Fragment:])&ip4DontBit != 0
+}
+
+// DecrementTTL takes one hop from the TTL, which is at least 1. The header's checksum
+// follows: the TTL is the upper half of its word, so 0x0100 goes to the sum (RFC 1141;
+// ip_decrease_ttl). It never becomes 0xffff, as RFC 1624 wants.
+func (h IPv4) DecrementTTL() {
+	w := binary.BigEndian.Uint32(h[ip4TTL:]) // TTL, protocol, checksum
+	sum := w&0xffff + 0x0100
+	if sum >= 0xffff {
+		sum++
+	}
+	binary.BigEndian.PutUint32(h[ip4TTL:], w&0xffff0000-1<<24|sum&0xffff)
+}
+
+// DecrementHopLimit takes one hop from the hop limit, which is at least 1.
+func (h IPv6) DecrementHopLimit() { h[ip6HopLimit]-- }
+
+// Swap turns the frame round: who sent it gets it. Its tags stay.
+func (e Ethernet) Swap() {
+	dst, src := e.Dst(), e.Src()
+	e.SetDst(src)
+	e.SetSrc(dst)
+}
+
+// IsGroup reports whether a MAC address is of a group: multicast or broadcast.
+func IsGroup(mac [MACLen]byte) bool { return mac[0]&1 != 0 }
+
+// AnswerTTL is the TTL and hop limit of packets of our own (IANA, IP parameters).
+const AnswerTTL = 64
+
+// Put4 writes an IPv4 header without options: an atomic datagram, which is not to be
+// fragmented and needs no identification (RFC 6864, 4.1). length is the packet's,
+// header included; class is the DSCP.
+func (h IPv4) Put4(src, dst Addr, protocol Protocol, class uint8, length int) {
+	h[ip4VersionIHL], h[ip4TOS] = 4<<4|IPv4Len/4, class<<2
+	binary.BigEndian.PutUint16(h[ip4TotalLength:], uint16(length))
+	binary.BigEndian.PutUint32(h[ip4ID:], ip4DontBit)
+	h[ip4TTL], h[ip4Protocol] = AnswerTTL, uint8(protocol)
+	binary.BigEndian.PutUint16(h[ip4Checksum:], 0)
+	binary.BigEndian.PutUint32(h[ip4Src:], src.V4())
+	binary.BigEndian.PutUint32(h[ip4Dst:], dst.V4())
+	h.SetChecksum()
+}
+
+// SetChecksum writes the header's checksum anew.
+func (h IPv4) SetChecksum() {
+	binary.BigEndian.PutUint16(h[ip4Checksum:], 0)
+	binary.BigEndian.PutUint16(h[ip4Checksum:], Sum(0).Add(h[:h.HeaderLen()]).Checksum())
+}
+
+// Put6 writes an IPv6 header without a flow label. length is that of what follows.
+func (h IPv6) Put6(src, dst Addr, protocol Protocol, class uint8, length int) {
+	binary.BigEndian.PutUint32(h[ip6VersionClass:], 6<<28|uint32(class)<<22)
+	binary.BigEndian.PutUint16(h[ip6PayloadLength:], uint16(length))
+	h[ip6NextHeader], h[ip6HopLimit] = uint8(protocol), AnswerTTL
+	src.put(h[ip6Src:])
+	dst.put(h[ip6Dst:])
+}
+
+// put writes the sixteen bytes of an address.
+func (a Addr) put(b []byte) {
+	binary.BigEndian.PutUint64(b, a.Hi)
+	binary.BigEndian.PutUint64(b[8:], a.Lo)
+}
+
+// Types and codes of the ICMP errors that the balancer sends (RFC 792, RFC 4443).
+const (
+	ICMPUnreachable   uint8 = icmpUnreachable
+	ICMPTimeExceeded  uint8 = icmpTimeExceeded
+	ICMPPort          uint8 = 3 // code of unreachable: no such port
+	ICMPFragmentation uint8 = 4 // code of unreachable: fragmentation needed and DF set
+
+	ICMPv6Unreachable  uint8 = 1
+	ICMPv6TooBig       uint8 = 2
+	ICMPv6TimeExceeded uint8 = 3
+	ICMPv6Port         uint8 = 4 // code of unreachable
+)
+
+// Put writes the header of an ICMP or ICMPv6 error, without its checksum. rest is the
+// last four bytes: for fragmentation needed and packet too big the MTU.
+func (h ICMPHeader) Put(kind, code uint8, rest uint32) {
+	h[icmpType], h[icmpCode] = kind, code
+	binary.BigEndian.PutUint16(h[icmpChecksum:], 0)
+	binary.BigEndian.PutUint32(h[icmpRest:], rest)
+}
+
+// SetChecksum writes the checksum of an ICMP message, which is all of h. before is the
+// sum of the pseudo header, which ICMPv6 has.
+func (h ICMPHeader) SetChecksum(before Sum) {
+	binary.BigEndian.PutUint16(h[icmpChecksum:], before.Add(h).Checksum())
+}
+
+// Sequence and Acknowledgement are the segment's numbers.
+func (h TCPHeader) Sequence() uint32 { return binary.BigEndian.Uint32(h[tcpSequence:]) }
+
+// Acknowledgement is valid if the flag ACK is set.
+func (h TCPHeader) Acknowledgement() uint32 {
+	return binary.BigEndian.Uint32(h[tcpAcknowledgement:])
+}
+
+// Put writes a header without options, a window and a checksum.
+func (h TCPHeader) Put(src, dst uint16, sequence, acknowledgement uint32, flags uint8) {
+	clear(h[:TCPLen])
+	binary.BigEndian.PutUint16(h, src)
+	binary.BigEndian.PutUint16(h[2:], dst)
+	binary.BigEndian.PutUint32(h[tcpSequence:], sequence)
+	binary.BigEndian.PutUint32(h[tcpAcknowledgement:], acknowledgement)
+	h[tcpDataOffset], h[tcpFlags] = TCPLen/4<<4, flags
+}
+
+// SetChecksum writes the checksum of a segment, which is all of h. before is the sum
+// of the pseudo header.
+func (h TCPHeader) SetChecksum(before Sum) {
+	binary.BigEndian.PutUint16(h[tcpChecksum:], 0)
+	binary.BigEndian.PutUint16(h[tcpChecksum:], before.Add(h).Checksum())
+}
