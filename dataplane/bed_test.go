@@ -25,6 +25,9 @@ type bed struct {
 	services []*service.VirtualService
 	rules    []marks.Rule
 	hops     map[service.ID]Hop
+	ports    []Port // none: nothing is answered
+	own      map[packet.Addr]struct{}
+	refuse   service.Refusal
 }
 
 const bedServers = 256
@@ -128,15 +131,46 @@ func (b *bed) snapshot() *Snapshot {
 	if err != nil {
 		b.tb.Fatal(err)
 	}
-	return NewSnapshot(rules, table, bedServers, b.hops, 1)
+	s := NewSnapshot(rules, table, bedServers, b.hops, 1)
+	s.Ports, s.Own, s.Refuse = b.ports, b.own, b.refuse
+	return s
 }
 
-// send forwards one frame and returns the verdict.
+// send forwards one frame, which has no room around it, and returns the verdict.
 func (b *bed) send(frame []byte) Verdict {
-	var v [1]Verdict
-	b.Forward([][]byte{frame}, 1, b.now, v[:])
-	return v[0]
+	v, _ := b.forward(FrameOf(frame))
+	return v
 }
+
+// headroom is what a frame of a UMEM has before it at least.
+const headroom = 256
+
+// roomy is a frame as it lies in a UMEM.
+func roomy(frame []byte) Frame {
+	buffer := make([]byte, 2048)
+	for i := range buffer {
+		buffer[i] = 0xa5 // what others left there
+	}
+	return Frame{Buffer: buffer, Start: headroom, End: uint32(headroom + copy(buffer[headroom:], frame))}
+}
+
+// forward forwards one frame and returns the verdict, and the frame as it is then.
+func (b *bed) forward(f Frame) (Verdict, []byte) {
+	frames, verdicts := []Frame{f}, []Verdict{{}}
+	b.Forward(frames, 1, b.now, verdicts)
+	return verdicts[0], frames[0].Bytes()
+}
+
+// framesOf are frames that have no room around them.
+func framesOf(contents ...[]byte) []Frame {
+	frames := make([]Frame, len(contents))
+	for i, c := range contents {
+		frames[i] = FrameOf(c)
+	}
+	return frames
+}
+
+func addrOf(s string) netip.Addr { return netip.MustParseAddr(s) }
 
 // wait lets time go by.
 func (b *bed) wait(d time.Duration) { b.now += affinity.Ticks(d) }

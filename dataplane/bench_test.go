@@ -37,9 +37,9 @@ func BenchmarkForward(b *testing.B) {
 
 func benchmarkForward(b *testing.B, ipv6, fresh bool, flows int) {
 	w := newBenchBed(b, ipv6)
-	frames := make([][]byte, benchBatch)
+	frames := make([]Frame, benchBatch)
 	for i := range frames {
-		frames[i] = benchFrame(ipv6)
+		frames[i] = FrameOf(benchFrame(ipv6))
 	}
 	verdicts := make([]Verdict, benchBatch)
 	order := rand.New(rand.NewPCG(1, 2)).Perm(flows)
@@ -62,7 +62,7 @@ func benchmarkForward(b *testing.B, ipv6, fresh bool, flows int) {
 			}
 		}
 		for i := range n {
-			setFlow(frames[i], ipv6, uint32(order[at+i]), flags)
+			setFlow(frames[i].Bytes(), ipv6, uint32(order[at+i]), flags)
 		}
 		at += n
 		w.Forward(frames[:n], 1, w.now, verdicts)
@@ -105,11 +105,11 @@ func newBenchBed(tb testing.TB, ipv6 bool) *bed {
 }
 
 // all sends one packet of each flow.
-func (w *bed) all(tb testing.TB, frames [][]byte, verdicts []Verdict, order []int, flags uint8, ipv6 bool) {
+func (w *bed) all(tb testing.TB, frames []Frame, verdicts []Verdict, order []int, flags uint8, ipv6 bool) {
 	for at := 0; at < len(order); at += len(frames) {
 		n := min(len(frames), len(order)-at)
 		for i := range n {
-			setFlow(frames[i], ipv6, uint32(order[at+i]), flags)
+			setFlow(frames[i].Bytes(), ipv6, uint32(order[at+i]), flags)
 		}
 		w.Forward(frames[:n], 1, w.now, verdicts)
 		for i := range n {

@@ -18,11 +18,13 @@ type traffic struct {
 type counters struct {
 	// owned by the forwarder
 	reasons [Reasons]uint64
+	notes   [Notes]uint64
 	servers []Traffic // by server number
 	touched []uint32  // numbers that servers holds something for
 
 	// published
 	publishedReasons [Reasons]atomic.Uint64
+	publishedNotes   [Notes]atomic.Uint64
 	publishedServers []traffic
 }
 
@@ -61,6 +63,12 @@ func (c *counters) publish() {
 			c.reasons[i] = 0
 		}
 	}
+	for i := range c.notes {
+		if n := c.notes[i]; n != 0 {
+			c.publishedNotes[i].Add(n)
+			c.notes[i] = 0
+		}
+	}
 	for _, number := range c.touched {
 		s, p := &c.servers[number], &c.publishedServers[number]
 		p.connections.Add(s.Connections)
@@ -75,6 +83,13 @@ func (c *counters) publish() {
 func (f *Forwarder) Reasons(sum *[Reasons]uint64) {
 	for i := range sum {
 		sum[i] += f.counters.publishedReasons[i].Load()
+	}
+}
+
+// Notes adds what happened to frames beside their verdicts to sum.
+func (f *Forwarder) Notes(sum *[Notes]uint64) {
+	for i := range sum {
+		sum[i] += f.counters.publishedNotes[i].Load()
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 )
 
 // found forwards packet j of the known ones, which has an entry.
-func (f *Forwarder) found(j int, entry *affinity.Entry, frame []byte) Verdict {
+func (f *Forwarder) found(j int, entry *affinity.Entry, frame *Frame) Verdict {
 	p := &f.parsed[f.known.frame[j]]
 	switch p.Kind {
 	case packet.KindFlow:
@@ -21,7 +21,7 @@ func (f *Forwarder) found(j int, entry *affinity.Entry, frame []byte) Verdict {
 }
 
 // unknown decides on packet j of the known ones, number m of those that have no entry.
-func (f *Forwarder) unknown(j, m int, frame []byte) Verdict {
+func (f *Forwarder) unknown(j, m int, frame *Frame) Verdict {
 	p := &f.parsed[f.known.frame[j]]
 	switch p.Kind {
 	case packet.KindFragment:
@@ -38,7 +38,7 @@ func (f *Forwarder) unknown(j, m int, frame []byte) Verdict {
 
 // carry forwards a packet of a connection that has an entry, and moves the
 // entry's state and timer.
-func (f *Forwarder) carry(j int, entry *affinity.Entry, frame []byte) Verdict {
+func (f *Forwarder) carry(j int, entry *affinity.Entry, frame *Frame) Verdict {
 	p := &f.parsed[f.known.frame[j]]
 	s := f.snapshot.lookup(entry.Server())
 	e := eventOf(p)
@@ -54,7 +54,7 @@ func (f *Forwarder) carry(j int, entry *affinity.Entry, frame []byte) Verdict {
 	if s.svc.Persistence.Refresh == service.RefreshPacket && s.svc.Persistent {
 		f.tables.Conns.RefreshTemplate(entry, f.now, s.svc.template)
 	}
-	return f.direct(s, p, frame)
+	return f.xmit(s, p, frame)
 }
 
 // mayReschedule tells whether a SYN for a known connection is a new one that
@@ -70,7 +70,7 @@ func (f *Forwarder) mayReschedule(entry *affinity.Entry, s *server) bool {
 
 // reschedule deals with a packet whose connection has lost its server, or that
 // opens a new one over a finished one.
-func (f *Forwarder) reschedule(j int, entry *affinity.Entry, s *server, frame []byte) Verdict {
+func (f *Forwarder) reschedule(j int, entry *affinity.Entry, s *server, frame *Frame) Verdict {
 	p := &f.parsed[f.known.frame[j]]
 	svc := f.service(p)
 	if s == nil && (svc == nil || !svc.ExpireNoDest) {
@@ -83,24 +83,12 @@ func (f *Forwarder) reschedule(j int, entry *affinity.Entry, s *server, frame []
 
 // follow forwards what belongs to a connection without moving its state: a
 // later fragment, an ICMP error.
-func (f *Forwarder) follow(id service.ID, p *packet.Parsed, frame []byte) Verdict {
+func (f *Forwarder) follow(id service.ID, p *packet.Parsed, frame *Frame) Verdict {
 	s := f.snapshot.lookup(id)
 	if s == nil {
 		return Verdict{Reason: ServerGone}
 	}
-	return f.direct(s, p, frame)
-}
-
-// direct rewrites a frame for direct routing: new MAC addresses, the packet
-// and its VLAN tags untouched (ip_vs_dr_xmit).
-func (f *Forwarder) direct(s *server, p *packet.Parsed, frame []byte) Verdict {
-	if s.port == NoPort {
-		return Verdict{Reason: NeighbourUnresolved}
-	}
-	copy(frame[:12], s.macs[:])
-	f.chosen = s.id
-	f.counters.carried(s.id.Number(), int(p.Len))
-	return Verdict{Port: s.port}
+	return f.xmit(s, p, frame)
 }
 
 // noteFragment lets the later fragments of a packet follow its first one.

@@ -21,6 +21,7 @@ type Forwarder struct {
 	now      affinity.Tick
 	ifindex  uint32
 	chosen   service.ID   // the server of the frame forwarded last
+	about    about        // for an answer
 	key      affinity.Key // of the fragments noted last
 	init     affinity.ConnInit
 	request  service.Request // for the scheduler, which takes a pointer: here, it is never allocated
@@ -31,6 +32,9 @@ type Forwarder struct {
 	missed batch                   // of those, the ones that have none
 	// services has the service of each that is missed, nil for none.
 	services [MaxBatch + 1]*service.VirtualService
+
+	// of the second at hand: answers to those whose connection is known, and to others
+	acquainted, newcomers budget
 }
 
 // spare is the number of a missed packet that is not one of the batch's: of one
@@ -64,13 +68,13 @@ func NewForwarder(plane *Plane) *Forwarder {
 }
 
 // Forward decides on a batch of frames that came in by the interface ifindex,
-// rewrites those that go on, and sets a verdict for each. len(frames) is at
-// most MaxBatch and len(verdicts). The frames stay the caller's.
+// rewrites those that go on or are turned round into answers, and sets a verdict for each.
+// len(frames) is at most MaxBatch and len(verdicts). The frames stay the caller's.
 //
 // It works stage by stage, each over the whole batch, so that the waits for
 // memory of different packets overlap: parse all; look up the connections of all; for
 // those without one, prepare what scheduling needs; then schedule them.
-func (f *Forwarder) Forward(frames [][]byte, ifindex int, now affinity.Tick, verdicts []Verdict) {
+func (f *Forwarder) Forward(frames []Frame, ifindex int, now affinity.Tick, verdicts []Verdict) {
 	f.snapshot, f.now, f.ifindex = f.plane.snapshot.Load(), now, uint32(ifindex)
 	f.parse(frames, verdicts)
 	f.lookup(frames, verdicts)
@@ -85,12 +89,12 @@ func (f *Forwarder) Forward(frames [][]byte, ifindex int, now affinity.Tick, ver
 
 // parse reads the headers. What is worth a look goes on with its key; the rest
 // has its verdict.
-func (f *Forwarder) parse(frames [][]byte, verdicts []Verdict) {
+func (f *Forwarder) parse(frames []Frame, verdicts []Verdict) {
 	b := &f.known
 	b.n = 0
-	for i, frame := range frames {
+	for i := range frames {
 		p := &f.parsed[i]
-		if m := packet.Parse(frame, p); m != packet.OK {
+		if m := packet.Parse(frames[i].Bytes(), p); m != packet.OK {
 			verdicts[i] = Verdict{Reason: malformed(m)}
 			continue
 		}
@@ -118,13 +122,13 @@ func (f *Forwarder) parse(frames [][]byte, verdicts []Verdict) {
 }
 
 // lookup forwards the packets that have a connection, and gathers the others.
-func (f *Forwarder) lookup(frames [][]byte, verdicts []Verdict) {
+func (f *Forwarder) lookup(frames []Frame, verdicts []Verdict) {
 	f.missed.n = 0
 	for j := range f.known.n {
 		i := f.known.frame[j]
 		entry, found := f.tables.Conns.Lookup(f.known.hashes[j], &f.known.keys[j], f.now)
 		if found {
-			verdicts[i] = f.found(int(j), &entry, frames[i])
+			verdicts[i] = f.found(int(j), &entry, &frames[i])
 		} else {
 			f.missed.frame[f.missed.n] = uint16(j)
 			f.missed.n++
@@ -158,7 +162,7 @@ func (f *Forwarder) want(m int, svc *service.VirtualService, t *packet.Tuple) {
 
 // decide schedules the packets without a connection. The first of them may have
 // given one to those after it.
-func (f *Forwarder) decide(frames [][]byte, verdicts []Verdict) {
+func (f *Forwarder) decide(frames []Frame, verdicts []Verdict) {
 	var before hashSet
 	for m := range f.missed.n {
 		j := int(f.missed.frame[m])
@@ -166,18 +170,25 @@ func (f *Forwarder) decide(frames [][]byte, verdicts []Verdict) {
 		later := f.parsed[i].Kind == packet.KindFragment // follows another key, that of its first
 		if before.add(f.known.hashes[j]) || later && m > 0 {
 			if entry, found := f.tables.Conns.Lookup(f.known.hashes[j], &f.known.keys[j], f.now); found {
-				verdicts[i] = f.found(j, &entry, frames[i])
+				verdicts[i] = f.found(j, &entry, &frames[i])
 				continue
 			}
 		}
-		verdicts[i] = f.unknown(j, m, frames[i])
+		verdicts[i] = f.unknown(j, m, &frames[i])
 	}
 }
 
-// undo corrects the count of a frame that could not be sent after all.
-func (f *Forwarder) undo(reason Reason) {
-	f.counters.reasons[Forwarded]--
-	f.counters.reasons[reason]++
+// undo corrects the counts of a frame that could not be sent after all.
+func (f *Forwarder) undo(v *Verdict, reason Reason) {
+	switch {
+	case v.Answer:
+		f.counters.notes[Answered]--
+		v.Answer = false
+	case v.Reason == Forwarded:
+		f.counters.reasons[Forwarded]--
+		f.counters.reasons[reason]++
+		v.Reason = reason
+	}
 }
 
 // Publish makes the counts so far visible to readers.

@@ -444,12 +444,12 @@ func TestForwardDoesNotAllocate(t *testing.T) {
 	b := newBed(t, small)
 	b.rules = []marks.Rule{rule(1)}
 	b.serve(markService(1), "10.0.0.1", "10.0.0.2")
-	frames := [][]byte{
+	frames := framesOf(
 		IPv4(client, vip).TCP(1, 80).SYN().Frame(t), IPv4(client, vip).TCP(1, 80).ACK().Frame(t),
 		IPv4("192.0.2.5", vip).UDP(1, 80).Frame(t), IPv4(client, vip).Ping().Frame(t),
 		IPv4(client, vip).TCP(9, 9).ACK().Frame(t), IPv4(client, vip).UDP(1, 80).Payload(64).ID(9).Fragment(0, 32, true).Frame(t),
 		IPv4("198.51.100.1", vip).Unreachable(IPv4(vip, client).TCP(80, 1)).Frame(t),
-	}
+	)
 	verdicts := make([]Verdict, len(frames))
 	if n := testing.AllocsPerRun(100, func() {
 		b.now += 100 * affinity.TicksPerSecond // what is new is new each time
@@ -467,7 +467,7 @@ func TestFragmentsInOneBatch(t *testing.T) {
 	b.serve(vs, "10.0.0.1", "10.0.0.2")
 	frames := IPv4(client, vip).UDP(1, 53).Payload(3000).ID(7).Fragments(t, 1200)
 	verdicts := make([]Verdict, len(frames))
-	b.Forward(frames, 1, b.now, verdicts)
+	b.Forward(framesOf(frames...), 1, b.now, verdicts)
 	for i, v := range verdicts {
 		if v.Reason != Forwarded || frames[i][5] != frames[0][5] {
 			t.Errorf("fragment %d: %v to server %d, the first went to %d", i, v.Reason, frames[i][5], frames[0][5])
@@ -481,7 +481,7 @@ func TestPacketsOfOneNewConnectionInOneBatch(t *testing.T) {
 	conn, other := IPv4(client, vip).TCP(1, 80), IPv4(client, vip).TCP(2, 80)
 	frames := [][]byte{conn.SYN().Frame(t), other.SYN().Frame(t), conn.ACK().Frame(t), other.ACK().Frame(t), conn.SYN().Frame(t)}
 	verdicts := make([]Verdict, len(frames))
-	b.Forward(frames, 1, b.now, verdicts)
+	b.Forward(framesOf(frames...), 1, b.now, verdicts)
 	for i, want := range []int{0, 1, 0, 1, 0} { // the frame whose server it shares
 		if verdicts[i].Reason != Forwarded || frames[i][5] != frames[want][5] {
 			t.Errorf("packet %d: %v to server %d, want that of packet %d, %d", i, verdicts[i].Reason, frames[i][5], want, frames[want][5])

@@ -6,6 +6,7 @@ import (
 
 	. "github.com/xlvs/xlvs/internal/packettest"
 	"github.com/xlvs/xlvs/marks"
+	"github.com/xlvs/xlvs/packet"
 	"github.com/xlvs/xlvs/service"
 )
 
@@ -46,7 +47,7 @@ func FuzzForward(f *testing.F) {
 		}
 		verdicts := make([]Verdict, 2)
 		b.now++
-		b.Forward(frames, 1, b.now, verdicts)
+		b.Forward(framesOf(frames...), 1, b.now, verdicts)
 		b.Forwarder.Publish()
 		b.Reasons(&after)
 		for i, v := range verdicts {
@@ -75,4 +76,83 @@ func sum(counts *[Reasons]uint64) (n uint64) {
 		n += c
 	}
 	return n
+}
+
+// FuzzAnswers turns anything at all round in every way. What comes of it is a frame of
+// its own: it parses, its sums are right, it is no longer than allowed, it goes back to who
+// sent it, nothing beyond it was written, and nobody who gets it answers it.
+func FuzzAnswers(f *testing.F) {
+	for name, p := range map[string]Packet{
+		"a segment":         IPv4(client, vip).TCP(1024, 80).ACK().Numbers(1, 2).Payload(40),
+		"a segment of IPv6": IPv6(client6, vip6).VLAN(2).TCP(1024, 80).Numbers(1, 2),
+		"a datagram":        IPv4(client, vip).Options(8).UDP(9, 53).Payload(700),
+		"extensions":        IPv6(client6, vip6).Through(HopByHop(8), Routing(1)).UDP(9, 53).Payload(1300),
+		"an INIT":           IPv4(client, vip).SCTP(1, 80).Verified(0).Chunk(packet.ChunkInit).Payload(16),
+		"chunks":            IPv6(client6, vip6).SCTP(1, 80).Chunk(packet.ChunkSack).Behind(packet.ChunkData, 5),
+		"a first fragment":  IPv4(client, vip).UDP(9, 53).Payload(64).ID(7).Fragment(0, 32, true),
+	} {
+		b, err := p.Bytes()
+		if err != nil {
+			f.Fatalf("%s: %v", name, err)
+		}
+		f.Add(b, uint16(1400))
+	}
+	builders := []builder{unreachable, tooBig, timeExceeded, reset, abort}
+	f.Fuzz(func(t *testing.T, original []byte, mtu uint16) {
+		var p packet.Parsed
+		if len(original) > 1700 || packet.Parse(original, &p) != packet.OK || (p.Kind != packet.KindFlow && p.Kind != packet.KindFirst) {
+			return
+		}
+		from := about{from: packet.AddrFrom(addrOf(near6)), mtu: int(mtu)}
+		if p.Tuple.Src.Is4() {
+			from.from = packet.AddrFrom(addrOf(near4))
+		}
+		for i, build := range builders {
+			if i > 2 && p.Tuple.Protocol != []packet.Protocol{packet.TCP, packet.SCTP}[i-3] {
+				continue
+			}
+			frame := roomy(original)
+			behind := bytes.Clone(frame.Buffer[headroom+len(original):])
+			if !build(&frame, &p, &from) {
+				if frame.Start != headroom || !bytes.Equal(frame.Bytes(), original) {
+					t.Errorf("builder %d: refused, and the frame was changed", i)
+				}
+				continue
+			}
+			if !bytes.Equal(frame.Buffer[headroom+len(original):], behind) {
+				t.Errorf("builder %d wrote behind the frame", i)
+			}
+			checkAnswer(t, original, &p, frame.Bytes(), builders)
+		}
+	})
+}
+
+// checkAnswer wants an answer to a packet to be what FuzzAnswers promises.
+func checkAnswer(t *testing.T, original []byte, p *packet.Parsed, answer []byte, builders []builder) {
+	t.Helper()
+	limit := map[bool]int{true: longestError4, false: longestError6}[p.Tuple.Src.Is4()]
+	var a packet.Parsed
+	if m := packet.Parse(answer, &a); m != packet.OK {
+		t.Fatalf("malformed answer: %v\n% x", m, answer)
+	}
+	ends, sent := packet.Ethernet(answer), packet.Ethernet(original)
+	if ends.Dst() != sent.Src() || ends.Src() != sent.Dst() || !bytes.Equal(answer[12:p.L3], original[12:p.L3]) {
+		t.Errorf("the link header is % x, of % x", answer[:p.L3], original[:p.L3])
+	}
+	if int(a.Len) > limit || len(answer) > max(int(a.L3+a.Len), leastFrame) {
+		t.Errorf("%d bytes of %d, want %d at most", a.Len, len(answer), limit)
+	}
+	if a.Kind == packet.KindOther { // an error about a fragment of IPv6 behind too many bytes to quote its ports
+		return
+	}
+	Check(t, answer, ChecksumsOK())
+	if a.Kind == packet.KindError {
+		return // never answered, see answerable
+	}
+	again := roomy(answer)
+	for i, build := range builders[3:] {
+		if a.Tuple.Protocol == []packet.Protocol{packet.TCP, packet.SCTP}[i] && build(&again, &a, &about{}) {
+			t.Errorf("an answer is answered: % x", answer)
+		}
+	}
 }

@@ -47,25 +47,25 @@ func TestTwoWorkersAgreeOnEveryClient(t *testing.T) {
 
 // openAll opens a connection for each client and sends a second packet on it.
 func openAll(t *testing.T, f *Forwarder, now affinity.Tick, order []int, worker uint16, servers []byte) {
-	frames, verdicts := make([][]byte, benchBatch), make([]Verdict, benchBatch)
+	frames, verdicts := make([]Frame, benchBatch), make([]Verdict, benchBatch)
 	for i := range frames {
-		frames[i] = benchFrame(false)
+		frames[i] = FrameOf(benchFrame(false))
 	}
 	for _, flags := range []uint8{packet.SYN, packet.ACK} {
 		for at := 0; at < len(order); at += benchBatch {
 			n := min(benchBatch, len(order)-at)
 			for i := range n {
-				setFlow(frames[i], false, uint32(order[at+i]), flags)
-				binary.BigEndian.PutUint16(frames[i][14+20:], 1024+worker)
+				setFlow(frames[i].Bytes(), false, uint32(order[at+i]), flags)
+				binary.BigEndian.PutUint16(frames[i].Bytes()[14+20:], 1024+worker)
 			}
 			f.Forward(frames[:n], 1, now, verdicts)
 			for i := range n {
 				got := &servers[order[at+i]]
-				if verdicts[i].Reason != Forwarded || (*got != 0 && *got != frames[i][5]) {
-					t.Errorf("client %d: %v to server %d, before to %d", order[at+i], verdicts[i].Reason, frames[i][5], *got)
+				if verdicts[i].Reason != Forwarded || (*got != 0 && *got != frames[i].Bytes()[5]) {
+					t.Errorf("client %d: %v to server %d, before to %d", order[at+i], verdicts[i].Reason, frames[i].Bytes()[5], *got)
 					return
 				}
-				*got = frames[i][5]
+				*got = frames[i].Bytes()[5]
 			}
 		}
 	}

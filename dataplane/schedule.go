@@ -16,15 +16,15 @@ const ftpControl = 21
 // connection entry, a server: by the client's
 // persistence template if the service has persistence, by the service's
 // scheduler otherwise (ip_vs_schedule, ip_vs_sched_persist).
-func (f *Forwarder) schedule(j, m int, frame []byte) Verdict {
+func (f *Forwarder) schedule(j, m int, frame *Frame) Verdict {
 	p := &f.parsed[f.known.frame[j]]
 	svc := f.services[m]
 	if svc == nil {
-		return Verdict{Reason: NoService}
+		return f.refuse(NoService, f.snapshot.Refuse, p, frame)
 	}
 	state, ok := opens(p, svc.Sloppy)
 	if !ok {
-		return Verdict{Reason: NoConnection}
+		return f.refuse(NoConnection, svc.Refuse, p, frame)
 	}
 	if p.Tuple.SrcPort == ftpData {
 		return Verdict{Reason: FTPDataSource}
@@ -37,11 +37,11 @@ func (f *Forwarder) schedule(j, m int, frame []byte) Verdict {
 		s = f.pick(svc, &p.Tuple)
 	}
 	if s == nil {
-		return Verdict{Reason: NoServer}
+		return f.refuse(NoServer, svc.Refuse, p, frame)
 	}
 	if svc.OnePacket && p.Tuple.Protocol == packet.UDP {
 		f.counters.opened(s.id.Number())
-		return f.direct(s, p, frame)
+		return f.xmit(s, p, frame)
 	}
 	return f.open(j, s, state, &template, frame)
 }
@@ -54,7 +54,7 @@ func (f *Forwarder) service(p *packet.Parsed) *service.VirtualService {
 
 // open makes the connection's entry and forwards its first packet. If another
 // worker was faster, its entry counts.
-func (f *Forwarder) open(j int, s *server, state affinity.State, template *affinity.Entry, frame []byte) Verdict {
+func (f *Forwarder) open(j int, s *server, state affinity.State, template *affinity.Entry, frame *Frame) Verdict {
 	p := &f.parsed[f.known.frame[j]]
 	f.init = affinity.ConnInit{Server: s.id, State: state, Timeout: s.svc.timeouts[state], Template: *template}
 	entry, outcome := f.tables.Conns.Insert(f.known.hashes[j], &f.known.keys[j], &f.init, f.now)
@@ -70,7 +70,7 @@ func (f *Forwarder) open(j int, s *server, state affinity.State, template *affin
 	case affinity.Inserted:
 		f.counters.opened(s.id.Number())
 	}
-	return f.direct(s, p, frame)
+	return f.xmit(s, p, frame)
 }
 
 // pick asks the service's scheduler.

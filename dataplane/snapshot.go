@@ -7,6 +7,7 @@ import (
 
 	"github.com/xlvs/xlvs/affinity"
 	"github.com/xlvs/xlvs/marks"
+	"github.com/xlvs/xlvs/packet"
 	"github.com/xlvs/xlvs/service"
 )
 
@@ -18,10 +19,29 @@ const NoPort = 0xff
 type Snapshot struct {
 	Marks    *marks.Rules
 	Services *service.Table
+	// What follows may be set before the snapshot is published.
+
+	// Ports are the workers' interfaces, in the order of Hop.Port.
+	Ports []Port
+	// Own are the addresses of the director itself. What comes from one is not answered.
+	Own map[packet.Addr]struct{}
+	// Refuse is what is told to who sent a packet that no service takes.
+	Refuse service.Refusal
+
 	// servers by number; number 0 is nobody.
 	servers []server
 	// Generation counts the snapshots, for logs and listings.
 	Generation uint64
+}
+
+// Port is what the packet path knows of an interface.
+type Port struct {
+	Interface int // its index
+	// Answer4 and Answer6 are addresses of the director on this side, which ICMP errors
+	// about packets in transit come from; the zero Addr stands for the virtual address.
+	Answer4, Answer6 packet.Addr
+	// MACs are the addresses of frames that are ours. Others are not answered. nil is any.
+	MACs [][packet.MACLen]byte
 }
 
 // server is what it takes to forward a packet to a real server: one cache line.

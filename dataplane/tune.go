@@ -15,9 +15,9 @@ func (w *Worker) SetBatch(n int) error {
 	}
 	return w.tune(func() error {
 		w.config.Batch = n
-		w.descs, w.frames, w.verdicts = make([]ring.Desc, n), make([][]byte, n), make([]Verdict, n)
+		w.descs, w.frames, w.verdicts = make([]ring.Desc, n), make([]Frame, n), make([]Verdict, n)
 		for i := range w.ports {
-			w.ports[i].out = make([]ring.Desc, 0, n)
+			w.ports[i].reserve(n)
 		}
 		return nil
 	})

@@ -5,9 +5,16 @@ package dataplane
 type Verdict struct {
 	// Reason is Forwarded, or why the frame is dropped.
 	Reason Reason
-	// Port is the index of the interface to send by; valid if Reason is Forwarded.
+	// Port is the index of the interface to send by; valid if Reason is Forwarded, and for
+	// an answer.
 	Port uint8
+	// Answer: the frame is not what came, but an answer to it, and goes back by Port. It
+	// is counted as dropped for its reason, and as answered beside that.
+	Answer bool
 }
+
+// leaves reports whether there is a frame to send.
+func (v *Verdict) leaves() bool { return v.Reason == Forwarded || v.Answer }
 
 // Reason is why a frame left the way it did. Each has a counter of its name.
 type Reason uint8

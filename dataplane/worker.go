@@ -52,7 +52,7 @@ type Worker struct {
 	ports    []port
 	sockets  []*ring.Socket // those that are not nil, for the waiter
 	descs    []ring.Desc
-	frames   [][]byte
+	frames   []Frame
 	verdicts []Verdict
 	checked  affinity.Tick // when check last looked
 	patience patience
@@ -68,7 +68,11 @@ type port struct {
 	index  int          // of the interface
 	socket *ring.Socket // nil while it has none
 	out    []ring.Desc  // frames of this batch to send by it
+	of     []uint16     // the number of each in the batch
 }
+
+// reserve makes room for the frames of a batch.
+func (p *port) reserve(n int) { p.out, p.of = make([]ring.Desc, 0, n), make([]uint16, 0, n) }
 
 // NewWorker makes a worker with no sockets; see Open.
 func NewWorker(plane *Plane, config WorkerConfig) (*Worker, error) {
@@ -88,13 +92,13 @@ func NewWorker(plane *Plane, config WorkerConfig) (*Worker, error) {
 		umem:      umem,
 		ports:     make([]port, config.Ports),
 		descs:     make([]ring.Desc, config.Batch),
-		frames:    make([][]byte, config.Batch),
+		frames:    make([]Frame, config.Batch),
 		verdicts:  make([]Verdict, config.Batch),
 		mail:      make(chan func(), 16),
 		done:      make(chan struct{}),
 	}
 	for i := range w.ports {
-		w.ports[i].out = make([]ring.Desc, 0, config.Batch)
+		w.ports[i].reserve(config.Batch)
 	}
 	start := time.Now()
 	w.patience.now = func() time.Duration { return time.Since(start) }
@@ -222,16 +226,15 @@ func (w *Worker) round() int {
 func (w *Worker) batch(in int, descs []ring.Desc, now affinity.Tick) {
 	frames, verdicts := w.frames[:len(descs)], w.verdicts[:len(descs)]
 	for i, d := range descs {
-		frames[i] = w.umem.Bytes(d)
+		frames[i] = w.frame(d)
 	}
 	w.forwarder.Forward(frames, w.ports[in].index, now, verdicts)
-	for i, v := range verdicts {
-		if v.Reason != Forwarded {
+	for i := range verdicts {
+		if v := &verdicts[i]; v.leaves() {
+			w.send(v.Port, i, w.umem.Part(descs[i], frames[i].Start, frames[i].End))
+		} else {
 			w.umem.Free(descs[i])
-			continue
 		}
-		p := &w.ports[v.Port]
-		p.out = append(p.out, descs[i])
 	}
 	for i := range w.ports {
 		if len(w.ports[i].out) > 0 {
@@ -240,17 +243,32 @@ func (w *Worker) batch(in int, descs []ring.Desc, now affinity.Tick) {
 	}
 }
 
+// frame is the frame of a descriptor; one without contents if the descriptor is not ours.
+func (w *Worker) frame(d ring.Desc) Frame {
+	buffer, start := w.umem.Whole(d)
+	if buffer == nil {
+		return Frame{}
+	}
+	return Frame{Buffer: buffer, Start: start, End: start + d.Len}
+}
+
+// send puts frame i of the batch with those that leave by a port.
+func (w *Worker) send(number uint8, i int, d ring.Desc) {
+	p := &w.ports[number]
+	p.out, p.of = append(p.out, d), append(p.of, uint16(i))
+}
+
 // transmit hands a port's frames to its socket; what does not fit is dropped.
 func (w *Worker) transmit(p *port) {
 	sent, reason := 0, NoEgress
 	if p.socket != nil {
 		sent, reason = p.socket.Transmit(p.out), TransmitFull
 	}
-	for _, d := range p.out[sent:] {
+	for n, d := range p.out[sent:] {
 		w.umem.Free(d)
-		w.forwarder.undo(reason)
+		w.forwarder.undo(&w.verdicts[p.of[sent+n]], reason)
 	}
-	p.out = p.out[:0]
+	p.out, p.of = p.out[:0], p.of[:0]
 }
 
 // fail gives up a port's socket and says so.

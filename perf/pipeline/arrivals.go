@@ -3,6 +3,7 @@ package pipeline
 import (
 	"math/rand/v2"
 
+	"github.com/xlvs/xlvs/dataplane"
 	"github.com/xlvs/xlvs/packet"
 )
 
@@ -16,7 +17,7 @@ const lookedMost = 1 << 22
 // arrivals writes flows into frames, as a network card would, and knows which
 // clients have come. Clients 0 to flows-1 are known; those behind come once.
 type arrivals struct {
-	frames [][]byte
+	frames []dataplane.Frame
 	v6     bool
 	mix    float64
 	known  []uint32 // in the order in which their packets arrive
@@ -48,20 +49,20 @@ func newArrivals(memory []byte, o Options) *arrivals {
 func freshRoom(flows int) uint32 { return uint32(min(max(flows, 4096), freshMost)) }
 
 // next writes the next n packets. They come in frames that follow each other.
-func (a *arrivals) next(n int) [][]byte {
+func (a *arrivals) next(n int) []dataplane.Frame {
 	batch := a.batch(n)
 	if a.mix == 0 {
-		for _, frame := range batch {
-			setFlow(frame, a.v6, a.client(), packet.ACK)
+		for i := range batch {
+			setFlow(batch[i].Bytes(), a.v6, a.client(), packet.ACK)
 		}
 		return batch
 	}
-	for _, frame := range batch {
+	for i := range batch {
 		if a.owed += a.mix; a.owed >= 1 {
 			a.owed--
-			setFlow(frame, a.v6, a.newcomer(), packet.SYN)
+			setFlow(batch[i].Bytes(), a.v6, a.newcomer(), packet.SYN)
 		} else {
-			setFlow(frame, a.v6, a.client(), packet.ACK)
+			setFlow(batch[i].Bytes(), a.v6, a.client(), packet.ACK)
 		}
 	}
 	return batch
@@ -80,7 +81,7 @@ func (a *arrivals) newcomer() uint32 {
 }
 
 // batch is the next n frames, from the start again if too few follow.
-func (a *arrivals) batch(n int) [][]byte {
+func (a *arrivals) batch(n int) []dataplane.Frame {
 	if a.frame+n > len(a.frames) {
 		a.frame = 0
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 
+	"github.com/xlvs/xlvs/dataplane"
 	"github.com/xlvs/xlvs/packet"
 )
 
@@ -31,18 +32,18 @@ var (
 
 // newFrames lays TCP packets to the virtual address into memory of frameCount
 // times frameDistance bytes. A packet of IPv6 takes 74 bytes at least.
-func newFrames(memory []byte, v6 bool, size Size) [][]byte {
-	frames := make([][]byte, frameCount)
+func newFrames(memory []byte, v6 bool, size Size) []dataplane.Frame {
+	frames := make([]dataplane.Frame, frameCount)
 	for i := range frames {
-		start, length := i*frameDistance+frameStart, size.nth(i)
+		buffer, length := memory[i*frameDistance:(i+1)*frameDistance], size.nth(i)
 		if v6 {
 			length = max(length, ethernet+ipv6+tcp)
 		}
-		frames[i] = memory[start : start+length]
+		frames[i] = dataplane.Frame{Buffer: buffer, Start: frameStart, End: uint32(frameStart + length)}
 		if v6 {
-			lay6(frames[i])
+			lay6(frames[i].Bytes())
 		} else {
-			lay4(frames[i])
+			lay4(frames[i].Bytes())
 		}
 	}
 	return frames

@@ -104,7 +104,8 @@ func TestFramesAreWellFormed(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for i, frame := range newFrames(make([]byte, frameCount*frameDistance), v6, size) {
+			for i, f := range newFrames(make([]byte, frameCount*frameDistance), v6, size) {
+				frame := f.Bytes()
 				setFlow(frame, v6, uint32(i), packet.ACK)
 				var p packet.Parsed
 				if m := packet.Parse(frame, &p); m != packet.OK || p.Kind != packet.KindFlow {

@@ -86,8 +86,8 @@ func (h *harness) open(ctx context.Context) error {
 				return ctx.Err()
 			}
 			frames := a.batch(min(h.options.Batch, len(a.known)-at))
-			for i, frame := range frames {
-				setFlow(frame, a.v6, a.known[at+i], flags)
+			for i := range frames {
+				setFlow(frames[i].Bytes(), a.v6, a.known[at+i], flags)
 			}
 			h.walk.forward(frames)
 		}

@@ -52,7 +52,7 @@ type batch struct {
 }
 
 // run takes a batch through a prefix.
-func (w *walk) run(p prefix, frames [][]byte) {
+func (w *walk) run(p prefix, frames []dataplane.Frame) {
 	if p == whole {
 		w.forward(frames)
 		return
@@ -73,10 +73,10 @@ func (w *walk) run(p prefix, frames [][]byte) {
 }
 
 // parse reads the headers, and makes keys and hashes of them if asked to.
-func (w *walk) parse(frames [][]byte, hash bool) {
+func (w *walk) parse(frames []dataplane.Frame, hash bool) {
 	b := &w.known
-	for i, frame := range frames {
-		w.kept += uint64(packet.Parse(frame, &w.parsed[i]))
+	for i := range frames {
+		w.kept += uint64(packet.Parse(frames[i].Bytes(), &w.parsed[i]))
 		if hash {
 			b.keys[i].SetConn(&w.parsed[i].Tuple)
 			b.hashes[i] = w.tables.Conns.Hash(&b.keys[i])
@@ -128,7 +128,7 @@ func (w *walk) prepare() {
 }
 
 // forward is the whole pipeline.
-func (w *walk) forward(frames [][]byte) {
+func (w *walk) forward(frames []dataplane.Frame) {
 	w.forwarder.Forward(frames, 1, w.director.now, w.verdicts[:])
 	for i := range frames {
 		if w.verdicts[i].Reason != dataplane.Forwarded {
