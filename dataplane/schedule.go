@@ -119,9 +119,9 @@ func (f *Forwarder) persistent(svc *service.VirtualService, t *packet.Tuple, key
 }
 
 // honours tells whether a template of server s still counts
-// (ip_vs_check_template).
+// (ip_vs_check_template). A server that cannot be reached is like a quiesced one.
 func honours(svc *service.VirtualService, s *server) bool {
-	if svc.ExpireQuiescent && s.real.Weight == 0 {
+	if svc.ExpireQuiescent && (s.real.Weight == 0 || s.real.Counts.Unreachable.Load()) {
 		return false
 	}
 	return !svc.PersistentThresholds || !s.real.Counts.Overloaded.Load()

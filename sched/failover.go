@@ -25,7 +25,7 @@ func heaviestFirst(servers list) list {
 // Schedule implements service.Scheduler.
 func (s *failover) Schedule(*service.Request) *service.RealServer {
 	for _, r := range s.servers {
-		if !r.Counts.Overloaded.Load() {
+		if r.Available() {
 			return r
 		}
 	}
@@ -43,7 +43,7 @@ func newOverflow(servers list, _ flags, _ Options) (service.Scheduler, error) {
 // Schedule implements service.Scheduler.
 func (s *overflow) Schedule(*service.Request) *service.RealServer {
 	for _, r := range s.servers {
-		if r.Counts.Active.Load() <= int64(r.Weight) && !r.Counts.Overloaded.Load() {
+		if r.Counts.Active.Load() <= int64(r.Weight) && r.Available() {
 			return r
 		}
 	}

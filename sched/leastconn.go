@@ -15,7 +15,7 @@ func (s *leastConn) Schedule(*service.Request) *service.RealServer {
 	var least *service.RealServer
 	var leastLoad uint64
 	for _, r := range s.servers {
-		if r.Counts.Overloaded.Load() {
+		if !r.Available() {
 			continue
 		}
 		if load := connections.of(r); least == nil || load < leastLoad {
@@ -58,7 +58,7 @@ func (s *neverQueue) Schedule(*service.Request) *service.RealServer {
 	var least *service.RealServer
 	var leastLoad uint64
 	for _, r := range s.servers {
-		if r.Counts.Overloaded.Load() {
+		if !r.Available() {
 			continue
 		}
 		load := delay.of(r)

@@ -82,6 +82,7 @@ func disturb(t *rapid.T, reals []*service.RealServer) {
 	for _, r := range reals {
 		load(r, connectionCount.Draw(t, "active"), connectionCount.Draw(t, "inactive"))
 		r.Counts.Overloaded.Store(rapid.IntRange(0, 3).Draw(t, "overloaded") == 0)
+		r.Counts.Unreachable.Store(rapid.IntRange(0, 3).Draw(t, "unreachable") == 0)
 	}
 }
 

@@ -118,7 +118,7 @@ func (k *kernelWRR) schedule(reals []*service.RealServer) *service.RealServer {
 	}
 	for {
 		for dest++; dest < len(w); dest++ {
-			if !w[dest].Counts.Overloaded.Load() && int(w[dest].Weight) >= k.cw {
+			if w[dest].Available() && int(w[dest].Weight) >= k.cw {
 				k.cl = dest
 				return w[dest]
 			}

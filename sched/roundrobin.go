@@ -59,12 +59,12 @@ func (s *roundRobin) Schedule(*service.Request) *service.RealServer {
 // the list, or -1.
 func (s *roundRobin) next(passed int) int {
 	for i := passed; i < len(s.servers); i++ {
-		if !s.servers[i].Counts.Overloaded.Load() {
+		if s.servers[i].Available() {
 			return i
 		}
 	}
 	for i := range passed {
-		if !s.servers[i].Counts.Overloaded.Load() {
+		if s.servers[i].Available() {
 			return i
 		}
 	}

@@ -126,7 +126,7 @@ func check(r *service.RealServer) error {
 // last first.
 type list []*service.RealServer
 
-// weighted returns the servers that new clients may go to while they are not overloaded:
+// weighted returns the servers that new clients may go to while they are available:
 // those whose weight is not 0.
 func (l list) weighted() list {
 	w := make(list, 0, len(l))

@@ -100,12 +100,17 @@ func TestEverySchedulerWithoutAvailableServers(t *testing.T) {
 	for _, r := range overloaded {
 		r.Counts.Overloaded.Store(true)
 	}
+	unreachable := servers(1, 2)
+	for _, r := range unreachable {
+		r.Counts.Unreachable.Store(true)
+	}
 	for _, name := range Names() {
 		for what, reals := range map[string][]*service.RealServer{
 			"no servers":             nil,
 			"servers never weighted": servers(0, 0),
 			"quiesced servers":       reweighted(servers(1, 2), 0, 0),
 			"overloaded servers":     overloaded,
+			"unreachable servers":    unreachable,
 		} {
 			for _, flags := range [][]string{nil, {"flag-1", "flag-2", "flag-3"}} {
 				s := mustNew(t, name, reals, Options{Flags: flags})
@@ -114,6 +119,45 @@ func TestEverySchedulerWithoutAvailableServers(t *testing.T) {
 						t.Errorf("%s %v with %s: pick %d is %v", name, flags, what, i, r.Addr)
 					}
 				}
+			}
+		}
+	}
+}
+
+// A server that cannot be reached gets nobody, whatever a scheduler remembers of it or
+// hashes to it, until it is reachable again.
+func TestNoSchedulerPicksUnreachableServers(t *testing.T) {
+	for _, name := range Names() {
+		choices := [][]string{nil}
+		if name == "sh" || name == "mh" {
+			choices = append(choices, []string{name + "-fallback"})
+		}
+		for _, flags := range choices {
+			reals := servers(3, 1, 2)
+			s := mustNew(t, name, reals, Options{Flags: flags})
+			clients := func() (met map[*service.RealServer]int) {
+				met = map[*service.RealServer]int{}
+				for i := range 1000 {
+					src := netip.AddrFrom4([4]byte{198, 51, byte(i >> 8), byte(i)})
+					dst := netip.AddrFrom4([4]byte{192, 0, byte(i >> 8), byte(i)})
+					r := request(netip.AddrPortFrom(src, 4000).String(), netip.AddrPortFrom(dst, 80).String())
+					r.Now = uint32(i)
+					met[s.Schedule(r)]++
+				}
+				return met
+			}
+			clients() // caches and rounds have met all servers
+			reals[0].Counts.Unreachable.Store(true)
+			reals[1].Counts.Unreachable.Store(true)
+			met := clients()
+			if met[reals[0]]+met[reals[1]] > 0 || met[reals[2]] == 0 {
+				t.Errorf("%s %v: unreachable servers got %d and %d of 1000 clients, the other one %d",
+					name, flags, met[reals[0]], met[reals[1]], met[reals[2]])
+			}
+			reals[0].Counts.Unreachable.Store(false)
+			reals[2].Counts.Unreachable.Store(true)
+			if clients()[reals[0]] == 0 {
+				t.Errorf("%s %v: a server that is back gets nobody", name, flags)
 			}
 		}
 	}

@@ -29,7 +29,7 @@ func (s *twoChoices) Schedule(*service.Request) *service.RealServer {
 // tickets returns the sum of the weights of all available servers.
 func (s *twoChoices) tickets() (n int64) {
 	for _, r := range s.servers {
-		if !r.Counts.Overloaded.Load() {
+		if r.Available() {
 			n += int64(r.Weight)
 		}
 	}
@@ -37,7 +37,7 @@ func (s *twoChoices) tickets() (n int64) {
 }
 
 // choose returns the less loaded of the two holders of tickets, the first's if they are
-// equal. It is nil only if a server became overloaded after its tickets were counted, and
+// equal. It is nil only if a server became unavailable after its tickets were counted, and
 // no other is left.
 func (s *twoChoices) choose(ticket1, ticket2 int64) *service.RealServer {
 	first, second := s.holder(ticket1), s.holder(ticket2)
@@ -54,7 +54,7 @@ func (s *twoChoices) choose(ticket1, ticket2 int64) *service.RealServer {
 // fewer tickets than a moment ago.
 func (s *twoChoices) holder(ticket int64) (holder *service.RealServer) {
 	for _, r := range s.servers {
-		if r.Counts.Overloaded.Load() {
+		if !r.Available() {
 			continue
 		}
 		holder = r

@@ -82,7 +82,7 @@ func (s *weightedRoundRobin) Schedule(*service.Request) *service.RealServer {
 }
 
 // next returns the server that comes next after a place in the round, and the level of the
-// pass that it is in; -1 if every server is overloaded.
+// pass that it is in; -1 if no server is available.
 func (s *weightedRoundRobin) next(passed int, level uint32) (int, uint32) {
 	if i := s.find(passed, level); i >= 0 {
 		return i, level
@@ -92,7 +92,7 @@ func (s *weightedRoundRobin) next(passed int, level uint32) (int, uint32) {
 		return i, level
 	}
 	// A whole pass found nobody. The heaviest servers are in every pass, so they are
-	// overloaded: the first of the heaviest that are not is where the passes lead.
+	// not available: the first of the heaviest that are not is where the passes lead.
 	first := -1
 	for i, r := range s.servers {
 		if r.Available() && (first < 0 || r.Weight > s.servers[first].Weight) {
@@ -106,11 +106,11 @@ func (s *weightedRoundRobin) next(passed int, level uint32) (int, uint32) {
 }
 
 // find returns the first server from index i on that is in a pass of that level and not
-// overloaded, or -1.
+// available, or -1.
 func (s *weightedRoundRobin) find(i int, level uint32) int {
 	for {
 		i = s.weights.first(i, level)
-		if i < 0 || !s.servers[i].Counts.Overloaded.Load() {
+		if i < 0 || s.servers[i].Available() {
 			return i
 		}
 		i++
