@@ -47,12 +47,16 @@ type ServerStatus struct {
 	Inactive   int64      `json:"inactive"`
 	Persistent int64      `json:"persistent"`
 	Overloaded bool       `json:"overloaded,omitempty"`
+	// Unreachable servers get no new clients; see the configuration's unreachable.
+	Unreachable bool `json:"unreachable,omitempty"`
 	// Reachable tells whether the next hop's MAC address is known; Neighbour is
 	// the address and interface, or why it is not.
-	Reachable bool    `json:"reachable"`
-	Neighbour string  `json:"neighbour"`
-	Stats     Traffic `json:"stats"`
-	Rate      Rate    `json:"rate"`
+	Reachable bool   `json:"reachable"`
+	Neighbour string `json:"neighbour"`
+	// ByRouter: the next hop is a router, not the server itself.
+	ByRouter bool    `json:"by_router,omitempty"`
+	Stats    Traffic `json:"stats"`
+	Rate     Rate    `json:"rate"`
 }
 
 // Traffic counts since the director started. Direct routing never sees what

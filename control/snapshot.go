@@ -15,6 +15,7 @@ func (d *Director) snapshot() *dataplane.Snapshot {
 		for _, vs := range d.policy.services.All() {
 			for _, real := range vs.Servers {
 				hop, status := d.neigh.Lookup(real.Addr)
+				real.Counts.Unreachable.Store(status.Unreachable() && !vs.KeepUnreachable)
 				if i := d.portOf(hop.Interface); status.OK() && i >= 0 {
 					hops[real.ID] = dataplane.Hop{Port: uint8(i), Next: hop}
 				}

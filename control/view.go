@@ -33,8 +33,8 @@ type view struct {
 }
 
 type hopStatus struct {
-	reachable bool
-	text      string
+	reachable, byRouter bool
+	text                string
 }
 
 type socketView struct {
@@ -51,8 +51,8 @@ func (d *Director) show() {
 	}
 	for _, vs := range v.services {
 		for _, real := range vs.Servers {
-			_, status := d.neigh.Lookup(real.Addr)
-			v.hops[real.ID] = hopStatus{status.OK(), status.String()}
+			hop, status := d.neigh.Lookup(real.Addr)
+			v.hops[real.ID] = hopStatus{status.OK(), status.OK() && !hop.OnLink, status.String()}
 			if _, known := d.bases[real.ID]; !known {
 				d.bases[real.ID] = v.counted(real.ID)
 			}
@@ -160,7 +160,8 @@ func (v *view) server(real *service.RealServer) ServerStatus {
 		Address: real.Addr, Port: real.Port, Forward: "Route", Weight: real.Weight,
 		Active: real.Counts.Active.Load(), Inactive: real.Counts.Inactive.Load(),
 		Persistent: real.Counts.Persistent.Load(), Overloaded: real.Counts.Overloaded.Load(),
-		Reachable: hop.reachable, Neighbour: hop.text,
+		Unreachable: real.Counts.Unreachable.Load(),
+		Reachable:   hop.reachable, Neighbour: hop.text, ByRouter: hop.byRouter,
 		Stats: v.traffic(real.ID), Rate: v.rates[real.ID],
 	}
 }

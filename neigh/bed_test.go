@@ -81,7 +81,8 @@ func (b *bed) open(opt Options, addrs ...netip.Addr) *Table {
 	return table
 }
 
-// hop is the next hop by the director's interface out to the server's in.
+// hop is the next hop by the director's interface out to the server's in, by an MTU of
+// 1500, the server being on that link.
 func (b *bed) hop(out, in string) service.NextHop {
 	b.t.Helper()
 	index, err := b.director.Index(out)
@@ -90,7 +91,16 @@ func (b *bed) hop(out, in string) service.NextHop {
 	must(b.t, err)
 	dst, err := b.server.MAC(in)
 	must(b.t, err)
-	return service.NextHop{Interface: index, Dst: [6]byte(dst), Src: [6]byte(src)}
+	return service.NextHop{
+		Interface: index, Dst: [6]byte(dst), Src: [6]byte(src), MTU: 1500, OnLink: true,
+	}
+}
+
+// gateway is the next hop when the server's interface is a gateway's.
+func (b *bed) gateway(out, in string) service.NextHop {
+	hop := b.hop(out, in)
+	hop.OnLink = false
+	return hop
 }
 
 // waitHop waits until addr has the next hop want.

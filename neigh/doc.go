@@ -1,7 +1,8 @@
 // Package neigh finds how frames reach the real servers on the link. For each
 // address that it is asked to [Table.Want] it keeps a service.NextHop: the
-// interface by which the kernel's routes leave for it, and the MAC addresses
-// of that interface and of the server, or of the gateway before it.
+// interface by which the kernel's routes leave for it, the MAC addresses
+// of that interface and of the server, or of the gateway before it, the VLAN tag
+// that frames need, and the longest packet that fits.
 //
 // The kernel does not resolve neighbours for AF_XDP: no packet of ours passes
 // through its routing. So the Table asks it to, without sending data: it uses

@@ -119,14 +119,14 @@ func TestRefusalIsTold(t *testing.T) {
 func TestReasonNames(t *testing.T) {
 	t.Parallel()
 	seen := make(map[string]bool)
-	for r := Unknown; r <= NoEthernet; r++ {
+	for r := Unknown; r <= UnsupportedTag; r++ {
 		if name := r.String(); name == "" || name == "invalid" || seen[name] {
 			t.Errorf("reason %d is called %q", r, name)
 		} else {
 			seen[name] = true
 		}
 	}
-	if (NoEthernet + 1).String() != "invalid" {
+	if (UnsupportedTag + 1).String() != "invalid" {
 		t.Error("a reason without a name")
 	}
 }

@@ -15,7 +15,10 @@ type link struct {
 	running  bool // and able to send: it has carrier
 	ethernet bool
 	mac      [6]byte
-	parent   int // index of the interface below a VLAN device; 0: there is none in this namespace
+	mtu      int
+	parent   int    // index of the interface below a VLAN device; 0: there is none in this namespace
+	vlan     uint16 // of a VLAN device: the identifier in its tags
+	provider bool   // of a VLAN device: its tags are of IEEE 802.1ad
 }
 
 func linkOf(l netlink.Link) link {
@@ -25,12 +28,14 @@ func linkOf(l netlink.Link) link {
 		up:       attrs.Flags&net.FlagUp != 0,
 		running:  attrs.Flags&net.FlagUp != 0 && attrs.RawFlags&unix.IFF_RUNNING != 0,
 		ethernet: attrs.EncapType == "ether" && len(attrs.HardwareAddr) == 6,
+		mtu:      attrs.MTU,
 	}
 	if k.ethernet {
 		k.mac = [6]byte(attrs.HardwareAddr)
 	}
 	if vlan, ok := l.(*netlink.Vlan); ok && attrs.NetNsID < 0 {
-		k.parent = vlan.ParentIndex
+		k.parent, k.vlan = vlan.ParentIndex, uint16(vlan.VlanId)
+		k.provider = vlan.VlanProtocol == netlink.VLAN_PROTOCOL_8021AD
 	}
 	return k
 }
@@ -38,19 +43,45 @@ func linkOf(l netlink.Link) link {
 // links are the host's interfaces by index.
 type links map[int]link
 
-// egress is the interface that frames leave by when the route says index. A
-// route by a VLAN device leaves by the interface below it: direct routing keeps
-// the tag that the frame came with. What is below a bond or a bridge is not
-// looked for: they are reported as they are.
-func (ls links) egress(index int) int {
-	for range 2 { // at most two tags (802.1ad)
-		below := ls[index].parent
-		if _, ok := ls[below]; !ok {
+// egress is how frames leave that a route sends by an interface.
+type egress struct {
+	link int    // index of the interface that sends them
+	vlan uint16 // the tag that they have; 0 for none
+	mtu  int    // of the narrowest interface on the way
+	tags int    // how many tags they would need
+	// provider: a tag would be of another kind than 802.1Q.
+	provider bool
+}
+
+// egress is the way out when the route says index. A route by a VLAN device leaves by the
+// interface below it, with a tag, unless the VLAN device itself is one of xlvs's. What is
+// below a bond or a bridge is not looked for: they are reported as they are.
+func (ls links) egress(index int, allowed map[string]bool) egress {
+	e := egress{link: index, mtu: ls[index].mtu}
+	for range 8 { // far more tags than the kernel stacks
+		l := ls[e.link]
+		below, ok := ls[l.parent]
+		if !ok || allowed[l.name] {
 			break
 		}
-		index = below
+		e.link, e.vlan, e.mtu = l.parent, l.vlan, min(e.mtu, below.mtu)
+		e.tags++
+		e.provider = e.provider || l.provider
 	}
-	return index
+	return e
+}
+
+// check says what is wrong with a way out, or is OK.
+func (e egress) check(route string) Status {
+	switch {
+	case e.tags > 1:
+		return Status{UnsupportedTag, fmt.Sprintf("route leaves by %s, whose frames have %d VLAN tags: "+
+			"xlvs writes one", route, e.tags)}
+	case e.provider:
+		return Status{UnsupportedTag, fmt.Sprintf("route leaves by %s, whose VLAN tags are of 802.1ad: "+
+			"xlvs writes those of 802.1Q", route)}
+	}
+	return Status{Reason: Resolved}
 }
 
 // check says what is wrong with an interface as an egress, or is OK.

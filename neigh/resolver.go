@@ -40,6 +40,7 @@ type resolver struct {
 type target struct {
 	hop   *hop   // nil: route says why
 	route Status // OK if there is a hop
+	mtu   int    // that the route itself has, or 0
 	via   string // name of the interface that its last route left by
 }
 
@@ -114,11 +115,12 @@ func (r *resolver) sync(full bool, now time.Time) error {
 func (r *resolver) reroute(now time.Time) (fresh bool) {
 	used := make(map[neighbour]*hop, len(r.hops))
 	for addr, t := range r.targets {
-		key, status := route(r.handle, addr)
-		t.hop, t.route = nil, status
+		found, status := route(r.handle, addr)
+		t.hop, t.route, t.mtu = nil, status, found.mtu
 		if !status.OK() {
 			continue
 		}
+		key := found.neighbour
 		h := used[key]
 		if h == nil {
 			h = r.hops[key]
@@ -239,36 +241,46 @@ func (r *resolver) nextStep() time.Time {
 func (r *resolver) results() map[netip.Addr]result {
 	m := make(map[netip.Addr]result, len(r.targets))
 	for addr, t := range r.targets {
-		m[addr] = r.result(t)
+		m[addr] = r.result(addr, t)
 	}
 	return m
 }
 
-func (r *resolver) result(t *target) result {
+func (r *resolver) result(addr netip.Addr, t *target) result {
 	if t.hop == nil {
 		return result{status: r.explain(t)}
 	}
-	egress, status := r.out(t.hop)
+	out, status := r.out(t.hop)
 	if status.OK() {
-		status = t.hop.status(r.links[egress].name)
+		status = t.hop.status(r.links[out.link].name)
 	}
 	if !status.OK() {
 		return result{status: status}
 	}
+	mtu := out.mtu
+	if t.mtu != 0 {
+		mtu = min(mtu, t.mtu)
+	}
 	return result{
-		hop:    service.NextHop{Interface: egress, Dst: t.hop.mac, Src: r.links[egress].mac},
+		hop: service.NextHop{
+			Interface: out.link, Dst: t.hop.mac, Src: r.links[t.hop.link].mac,
+			VLAN: out.vlan, MTU: mtu, OnLink: t.hop.ip == addr,
+		},
 		status: status,
 	}
 }
 
-// out is the interface that frames for a hop leave by, and whether they can.
-func (r *resolver) out(h *hop) (index int, status Status) {
-	index = r.links.egress(h.link)
-	if status = r.links[index].check(r.allowed); status.OK() {
+// out is the way that frames for a hop leave by, and whether they can.
+func (r *resolver) out(h *hop) (out egress, status Status) {
+	out = r.links.egress(h.link, r.allowed)
+	if status = r.links[out.link].check(r.allowed); status.OK() {
 		// With a VLAN device, both it and the interface below must be up.
 		status = r.links[h.link].check(nil)
 	}
-	return index, status
+	if status.OK() {
+		status = out.check(r.links[h.link].name)
+	}
+	return out, status
 }
 
 // explain is why a target has no route. When the interface that its route left

@@ -23,6 +23,8 @@ const (
 	OwnAddress
 	// NoEthernet is a route by an interface without MAC addresses.
 	NoEthernet
+	// UnsupportedTag is a route by VLAN devices whose tags xlvs does not write.
+	UnsupportedTag
 )
 
 var reasons = [...]string{
@@ -35,6 +37,7 @@ var reasons = [...]string{
 	ForeignInterface: "foreign-interface",
 	OwnAddress:       "own-address",
 	NoEthernet:       "no-ethernet",
+	UnsupportedTag:   "unsupported-tag",
 }
 
 func (r Reason) String() string {
@@ -52,6 +55,12 @@ type Status struct {
 
 // OK reports whether the address is resolved.
 func (s Status) OK() bool { return s.Reason == Resolved }
+
+// Unreachable reports whether the address is known not to be reachable now. While nothing is
+// known yet, it may well be.
+func (s Status) Unreachable() bool {
+	return s.Reason != Unknown && s.Reason != Resolved && s.Reason != Resolving
+}
 
 // String says it for an operator: "10.0.0.9 does not answer ARP on eth0".
 func (s Status) String() string {

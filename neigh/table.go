@@ -208,7 +208,8 @@ func (t *Table) tell(addr netip.Addr, before, now result) {
 	switch {
 	case now.status.OK() && before.hop != now.hop:
 		t.log.Info("next hop", "address", addr, "interface", now.hop.Interface,
-			"mac", net.HardwareAddr(now.hop.Dst[:]).String(), "status", now.status.String())
+			"mac", net.HardwareAddr(now.hop.Dst[:]).String(), "vlan", now.hop.VLAN, "mtu", now.hop.MTU,
+			"on_link", now.hop.OnLink, "status", now.status.String())
 	case now.status.Reason == Resolving:
 		t.log.Debug("next hop unresolved", "address", addr, "status", now.status.String())
 	case !now.status.OK():

@@ -83,10 +83,14 @@ func serviceFlags(s *control.ServiceStatus) string {
 // serverNote says in words what the columns cannot.
 func serverNote(r *control.ServerStatus) string {
 	switch {
+	case r.Unreachable:
+		return " (unreachable, no new clients: " + r.Neighbour + ")"
 	case !r.Reachable:
 		return " (unreachable: " + r.Neighbour + ")"
 	case r.Overloaded:
 		return " (overloaded)"
+	case r.ByRouter:
+		return " (not on link: " + r.Neighbour + ")"
 	}
 	return ""
 }

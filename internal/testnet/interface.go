@@ -73,6 +73,11 @@ func (ns *Namespace) SetMAC(name, mac string) error {
 	return ns.withLink(name, func(l netlink.Link) error { return ns.link.LinkSetHardwareAddr(l, hw) })
 }
 
+// SetMTU gives an interface another MTU.
+func (ns *Namespace) SetMTU(name string, mtu int) error {
+	return ns.withLink(name, func(l netlink.Link) error { return ns.link.LinkSetMTU(l, mtu) })
+}
+
 // MAC returns an interface's hardware address.
 func (ns *Namespace) MAC(name string) (net.HardwareAddr, error) {
 	var mac net.HardwareAddr
