@@ -48,7 +48,7 @@ func assign(tb testing.TB, t *Tables, n int) []service.ID {
 	tb.Helper()
 	ids := make([]service.ID, n)
 	for i := range ids {
-		id, err := t.Assign(testService, netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i + 1)}), 80)
+		id, err := t.Assign(testService, netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i + 1)}), 80, service.Direct)
 		if err != nil {
 			tb.Fatal(err)
 		}
@@ -81,4 +81,35 @@ func clientKey(n int, v6 bool) (k Key) {
 func networkKey(n int, v6 bool) (k Key) {
 	k.SetMark(client(n, v6).Src, 80)
 	return k
+}
+
+// anyMove moves a connection to the state whose number within the protocol is the event.
+// Event stay keeps the state.
+var anyMove = func() (m Moves) {
+	for s := State(classTCP); s < classFragment; s++ {
+		for number := range State(stateMask + 1) {
+			m[s][number] = s&^stateMask | number
+		}
+	}
+	return m
+}()
+
+const stay Event = MaxEvents - 1
+
+// event is the event of anyMove that leads to a state.
+func event(s State) Event { return Event(s & stateMask) }
+
+// lasting are timeouts that are the same for all states.
+func lasting(timeout Tick) *Timeouts {
+	var t Timeouts
+	for i := range t {
+		t[i] = timeout
+	}
+	return &t
+}
+
+// establish moves a connection to ESTABLISHED, which assures it.
+func (t *Tables) establish(e *Entry, now, timeout Tick) bool {
+	_, u := t.Conns.Update(e, &anyMove, event(StateTCPEstablished), now, lasting(timeout))
+	return u != Gone
 }

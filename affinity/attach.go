@@ -35,9 +35,11 @@ func Attach(mem []byte, config Config) (*Tables, error) {
 }
 
 // recover empties every slot that has no sound entry, settles the holders, and
-// makes the bucket words anew. Templates go first: connections hold them.
+// makes the bucket words anew. Templates go first: connections hold them. Each bucket
+// word is written once, when all of it is known, and an entry that stays is never changed in
+// what a search looks at: the express lane finds it all the time.
 func (t *table) recover(d *directory) {
-	clearBuckets(t)
+	words := make([]uint32, len(t.buckets))
 	for n := range t.slots() {
 		s := t.slot(n)
 		id := s[ident].Load()
@@ -45,7 +47,8 @@ func (t *table) recover(d *directory) {
 			continue
 		}
 		e, ok := t.entry(n, id)
-		if !ok || id&statusMask != statusLive || !d.holds(e.Server()) || !t.register(n, id) {
+		if !ok || id&statusMask != statusLive || e.life&unknownFlags != 0 || !d.holds(e.Server()) ||
+			!t.register(words, n, id) {
 			s[ident].Store(freed(id))
 			continue
 		}
@@ -54,29 +57,24 @@ func (t *table) recover(d *directory) {
 			s[bind].Store(uint64(e.Server())) // each connection that holds it adds itself
 		case e.HasTemplate() && !t.templates.rehold(&e):
 			s[bind].Store(uint64(e.Server()))
-			s[life].Store(e.life &^ (lifeMask << lifeTemplate))
+			setOther(&s[life], 0)
 		}
 	}
-}
-
-func clearBuckets(t *table) {
-	for i := range t.buckets {
-		t.buckets[i].Store(0)
+	for i, word := range words {
+		t.buckets[i].Store(word)
 	}
 }
 
-// register sets the bit of slot n in its home's bucket word. It fails if no search
+// register sets the bit of slot n in its home's word. It fails if no search
 // would come by, or if the key is registered already.
-func (t *table) register(n uint32, id uint64) bool {
+func (t *table) register(words []uint32, n uint32, id uint64) bool {
 	k := t.key(n, id)
-	h := t.secret.hash(&k)
-	home := t.home(h)
+	home := t.home(t.hash(&k))
 	d := t.distance(home, n/slotsPerBucket)
 	if d < 0 {
 		return false
 	}
-	b := t.buckets[home].Load()
-	for rest := b; rest != 0; rest &= rest - 1 {
+	for rest := words[home]; rest != 0; rest &= rest - 1 {
 		first := t.probe(home, bits.TrailingZeros32(rest)) * slotsPerBucket
 		for m := first; m < first+slotsPerBucket; m++ {
 			other := t.slot(m)[ident].Load()
@@ -85,18 +83,18 @@ func (t *table) register(n uint32, id uint64) bool {
 			}
 		}
 	}
-	t.buckets[home].Store(b | 1<<d)
+	words[home] |= 1 << d
 	return true
 }
 
 // rehold counts a connection as a holder of its template, if that is there.
 func (t *table) rehold(conn *Entry) bool {
-	n := conn.template()
+	n := conn.other()
 	if n >= t.slots() {
 		return false
 	}
 	s := t.slot(n)
-	if s[ident].Load()&statusMask != statusLive || (s[life].Load()>>lifeOwn^conn.life>>lifeTemplate)&lifeMask != 0 {
+	if s[ident].Load()&statusMask != statusLive || (s[life].Load()>>lifeOwn^conn.life>>lifeOther)&lifeMask != 0 {
 		return false
 	}
 	s[bind].Add(1 << bindUpper)
@@ -109,7 +107,7 @@ func (t *table) recount() {
 		s := t.slot(n)
 		if s[ident].Load()&statusMask == statusLive {
 			t.attached++
-			t.account(s[bind].Load(), s[life].Load(), +1)
+			t.account(s[ident].Load(), s[bind].Load(), s[life].Load(), +1)
 		}
 	}
 	t.live.Store(int64(t.attached))

@@ -140,11 +140,8 @@ func killStep(tables *Tables, ids []service.ID, i int, journal interface {
 	e, ok := tables.Conns.Lookup(h, &k, 1)
 	switch {
 	case !ok:
-		te, o := tables.Templates.Insert(nh, &nk, ids[r.IntN(8)], 0, 1, 1+Tick(r.IntN(2)))
-		if o == Full {
-			tables.Sweep(1, 2000)
-		}
-		init := ConnInit{Server: ids[r.IntN(8)], State: StateSynRecv, Flags: Assured, Timeout: 1000, Template: te}
+		init := ConnInit{Server: ids[r.IntN(8)], State: StateTCPSynRecv, Grade: Lasting, Timeout: 1000}
+		var o Outcome
 		if e, o = tables.Conns.Insert(h, &k, &init, 1); o == Inserted {
 			was = uint64(e.Server())
 		} else {
@@ -153,8 +150,15 @@ func killStep(tables *Tables, ids []service.ID, i int, journal interface {
 	case r.IntN(2) == 0:
 		tables.Conns.Delete(&e)
 		was = absent
+	case r.IntN(2) == 0:
+		te, o := tables.Templates.Insert(nh, &nk, ids[r.IntN(8)], 1, 1+Tick(r.IntN(2)))
+		if o == Full {
+			tables.Sweep(1, 2000)
+		} else if tables.Templates.Assure(&te) {
+			tables.Conns.Hold(&e, &te)
+		}
 	default:
-		tables.Conns.Update(&e, State(1+r.IntN(8)), Assured, 1, 1000)
+		tables.Conns.Update(&e, &anyMove, Event(1+r.IntN(8)), 1, lasting(1000))
 	}
 	journal.Store(was)
 }
@@ -252,8 +256,9 @@ func TestAttachDrops(t *testing.T) {
 	tables, ids := format(t, mem, config, 2)
 	insert := func(n int, templateAt, at service.ID) {
 		k, nk := clientKey(n, false), networkKey(n, false)
-		te, _ := tables.Templates.Insert(tables.Templates.Hash(&nk), &nk, templateAt, Assured, 1, 50)
-		tables.Conns.Insert(tables.Conns.Hash(&k), &k, &ConnInit{Server: at, State: StateEstablished, Timeout: 50, Template: te}, 1)
+		te, _ := tables.Templates.Insert(tables.Templates.Hash(&nk), &nk, templateAt, 1, 50)
+		e, _ := tables.Conns.Insert(tables.Conns.Hash(&k), &k, &ConnInit{Server: at, State: StateTCPEstablished, Timeout: 50}, 1)
+		tables.Conns.Hold(&e, &te)
 	}
 	unknown := service.MakeID(ids[1].Number(), 5)
 	insert(0, ids[0], ids[0])

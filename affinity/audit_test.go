@@ -55,7 +55,7 @@ func auditTable(t *Tables, tb *table, kind int, want map[uint32]tally, held map[
 		}
 		keys[k] = n
 		live++
-		home := tb.home(t.secret.hash(&k))
+		home := tb.home(tb.hash(&k))
 		d := tb.distance(home, n/slotsPerBucket)
 		if d < 0 {
 			return fmt.Errorf("slot %d is out of reach of its home %d", n, home)
@@ -94,7 +94,7 @@ func auditEntry(e *Entry, kind int, want map[uint32]tally, held map[uint32]uint3
 	}
 	want[number] = w
 	if kind < templates4 && e.HasTemplate() {
-		held[e.template()]++
+		held[e.other()]++
 	}
 }
 

@@ -21,7 +21,7 @@ func populate(b *testing.B, n int, v6 bool) *Tables {
 	t, ids := format(b, mappedMemory(b, config), config, 8)
 	for i := range n {
 		k := clientKey(i, v6)
-		init := ConnInit{Server: ids[i%8], State: StateEstablished, Flags: Assured, Timeout: Ticks(MaxTimeout)}
+		init := ConnInit{Server: ids[i%8], State: StateTCPEstablished, Grade: Assured, Timeout: Ticks(MaxTimeout)}
 		if _, o := t.Conns.Insert(t.Conns.Hash(&k), &k, &init, 1); o != Inserted {
 			b.Fatalf("connection %d of %d: %v", i, n, o)
 		}
@@ -73,7 +73,7 @@ func benchLookup(b *testing.B, t *Tables, flows int, v6, hit, staged bool) {
 		tuples[i] = uint32(from + r.IntN(flows))
 	}
 	c := &t.Conns
-	timeout := Ticks(MaxTimeout)
+	timeouts := lasting(Ticks(MaxTimeout))
 	hits := 0
 	var folded uint64
 	tuple := client(0, v6)
@@ -95,7 +95,7 @@ func benchLookup(b *testing.B, t *Tables, flows int, v6, hit, staged bool) {
 			e, ok := c.Lookup(hashes[j], &keys[j], 2)
 			if ok {
 				hits++
-				c.Update(&e, StateEstablished, Assured, 2, timeout)
+				c.Update(&e, &anyMove, stay, 2, timeouts)
 				folded ^= uint64(e.Server())
 			}
 		}

@@ -51,7 +51,7 @@ func populateTemplates(b *testing.B) *Tables {
 	t, ids := format(b, mappedMemory(b, config), config, 8)
 	for n := range benchTemplates {
 		k := networkKey(n*16, false)
-		if _, o := t.Templates.Insert(t.Templates.Hash(&k), &k, ids[n%8], Assured, 1, 1000); o != Inserted {
+		if _, o := t.Templates.Insert(t.Templates.Hash(&k), &k, ids[n%8], 1, 1000); o != Inserted {
 			b.Fatal(o)
 		}
 	}
@@ -189,9 +189,9 @@ func benchInsert(b *testing.B, flows int, v6 bool) {
 			}
 			te, ok := t.Templates.Lookup(netHashes[j], &nets[j], now)
 			if !ok {
-				te, _ = t.Templates.Insert(netHashes[j], &nets[j], ids[j%8], 0, now, 500)
+				te, _ = t.Templates.Insert(netHashes[j], &nets[j], ids[j%8], now, 500)
 			}
-			if _, o := t.Conns.Insert(hashes[j], &keys[j], &ConnInit{Server: te.Server(), State: StateSynRecv, Timeout: 500, Template: te}, now); o != Inserted {
+			if _, o := t.Conns.Insert(hashes[j], &keys[j], &ConnInit{Server: te.Server(), State: StateTCPSynRecv, Timeout: 500}, now); o != Inserted {
 				b.Fatal(o)
 			}
 		}

@@ -1,6 +1,10 @@
 package affinity
 
-import "github.com/xlvs/xlvs/service"
+import (
+	"sync/atomic"
+
+	"github.com/xlvs/xlvs/service"
+)
 
 // Conns is the connection entries of both families. Its methods may be called
 // from any number of threads; they neither block on a reader nor allocate.
@@ -14,12 +18,9 @@ type Conns struct {
 type ConnInit struct {
 	Server service.ID
 	State  State
-	Flags  Flags
+	Grade  Grade
 	// Timeout is how long it lives without another packet; from Ticks.
 	Timeout Tick
-	// Template is the template through which it was scheduled. The connection holds
-	// it as long as it lives. The zero Entry is none.
-	Template Entry
 }
 
 // of returns the table of a family.
@@ -30,8 +31,8 @@ func (c *Conns) of(v6 bool) *table {
 	return c.v4
 }
 
-// Hash returns the key's hash, good for connections and templates alike.
-func (c *Conns) Hash(k *Key) Hash { return c.secret.hash(k) }
+// Hash returns the hash of the key of a connection or of fragments.
+func (c *Conns) Hash(k *Key) Hash { return c.secret.conn(k) }
 
 // Touch begins to load the bucket where the search for a key of the family starts. The
 // result has no meaning; it is to be folded into something that is kept, lest the
@@ -66,52 +67,27 @@ func (c *Conns) Lookup(h Hash, k *Key, now Tick) (e Entry, ok bool) {
 }
 
 // Insert makes a connection unless the key has one. The outcome is Inserted,
-// Found with the entry of the one who came first, Full, or Unheld if the
-// template is gone.
+// Found with the entry of the one who came first, Full, or PortFull.
 func (c *Conns) Insert(h Hash, k *Key, init *ConnInit, now Tick) (Entry, Outcome) {
-	bound := uint64(init.Server)
-	lived := makeLife(now+init.Timeout, init.State, init.Flags, 0, 0)
-	var held *Entry
-	if init.Template.Valid() && init.Template.IPv6() == k.v6 {
-		held = &init.Template
-		bound |= uint64(held.slot()+1) << bindUpper
-		lived |= incarnation(held.ident) << lifeTemplate
-	}
-	return c.of(k.v6).insert(h, k, bound, lived, held, now)
+	lived := makeLife(now+init.Timeout, init.State, init.Grade, 0)
+	return c.of(k.v6).insert(h, k, uint64(init.Server), lived, now)
 }
 
-// Update says that a packet of a connection came: it is now in this state, has
-// these flags beside those it had, and lives on for timeout. It writes only if
-// something changed that matters, for the expiry a second or an eighth of the
-// timeout. It reports false if there was something to write and the entry is gone. A
-// connection that becomes Assured makes its template so (ip_vs_control_assure_ct).
-func (c *Conns) Update(e *Entry, state State, flags Flags, now, timeout Tick) bool {
-	known := uint32(e.life >> lifeState)
-	if known&^maxState|uint32(state)|uint32(flags)<<(lifeFlags-lifeState) == known && settled(e.life, now, timeout) {
-		return true
+// Hold lets a connection hold a template from now on until it ends: the template lives
+// as long at least. It reports whether the connection holds one then; one that
+// has another already keeps that. It takes the lock of the connection's home.
+func (c *Conns) Hold(e, template *Entry) bool {
+	t := c.of(e.IPv6())
+	s := t.slot(e.slot())
+	k := t.key(e.slot(), e.ident)
+	if s[ident].Load() != e.ident || e.IPv6() != template.IPv6() {
+		return false
 	}
-	return c.update(e, state, flags, now+timeout)
-}
-
-// update is the writing part of Update.
-func (c *Conns) update(e *Entry, state State, flags Flags, expiry Tick) bool {
-	word := &c.of(e.IPv6()).slot(e.slot())[life]
-	for {
-		old := word.Load()
-		if !owns(e.ident, old) {
-			return false
-		}
-		was := Entry{life: old}
-		next := makeLife(expiry, state, flags|was.Flags(), old>>lifeOwn, old>>lifeTemplate)
-		if !word.CompareAndSwap(old, next) {
-			continue
-		}
-		c.servers.move(e.Server().Number(), was.State(), state)
-		if flags&^was.Flags()&Assured != 0 && e.HasTemplate() {
-			c.of(e.IPv6()).templates.assure(e)
-		}
-		return true
-	}
+	home := t.home(t.hash(&k))
+	b := t.lock(home)
+	held := t.holdLocked(s, e, template)
+	t.unlock(home, b)
+	return held
 }
 
 // RefreshTemplate restarts the timer of the template that a connection holds, for
@@ -120,23 +96,42 @@ func (c *Conns) RefreshTemplate(e *Entry, now, timeout Tick) bool {
 	if !e.HasTemplate() {
 		return false
 	}
-	return c.of(e.IPv6()).templates.renew(e.template(), e.life>>lifeTemplate, now, timeout)
+	return c.of(e.IPv6()).templates.renew(e.other(), e.life>>lifeOther, now, timeout)
 }
 
 // Delete forgets a connection, for one whose server was removed. It reports
 // false if the entry was gone already.
 func (c *Conns) Delete(e *Entry) bool {
-	return c.of(e.IPv6()).remove(e.slot(), e.ident, 0, always)
+	return c.of(e.IPv6()).remove(e.slot(), e.ident, always)
 }
 
-// assure gives the template of a connection the flag Assured.
-func (t *table) assure(conn *Entry) {
-	word := &t.slot(conn.template())[life]
+// holdLocked is Hold under the lock of the connection's home.
+func (t *table) holdLocked(s *slot, e, template *Entry) bool {
+	if s[ident].Load() != e.ident {
+		return false
+	}
+	bound := s[bind].Load()
+	if bound>>bindUpper != 0 {
+		return true
+	}
+	if !t.templates.hold(template) {
+		return false
+	}
+	// The word that names the template goes first: who moves the connection to CLOSE looks
+	// at it between reading and exchanging life, so that one of the two has to retry.
+	bound |= uint64(template.slot()+1) << bindUpper
+	s[bind].Store(bound)
+	e.bind, e.life = bound, setOther(&s[life], incarnation(template.ident))
+	return true
+}
+
+// setOther changes the incarnation in a life word that belongs to what bind names.
+func setOther(word *atomic.Uint64, other uint64) uint64 {
 	for {
 		old := word.Load()
-		if (old>>lifeOwn^conn.life>>lifeTemplate)&lifeMask != 0 || assured(old) ||
-			word.CompareAndSwap(old, old|uint64(Assured)<<lifeFlags) {
-			return
+		next := old&(1<<lifeOther-1) | other<<lifeOther
+		if word.CompareAndSwap(old, next) {
+			return next
 		}
 	}
 }
@@ -150,7 +145,8 @@ func (t *table) renew(n uint32, own uint64, now, timeout Tick) bool {
 		if (old>>lifeOwn^own)&lifeMask != 0 {
 			return false
 		}
-		if settled(old, now, timeout) || word.CompareAndSwap(old, old&^0xffffffff|uint64(now+timeout)) {
+		if settled(old, now, timeout) ||
+			word.CompareAndSwap(old, old&^0xffffffff|uint64(renewed(now, timeout))) {
 			return true
 		}
 	}

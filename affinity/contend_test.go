@@ -36,7 +36,7 @@ func TestContendedSlots(t *testing.T) {
 		}
 		// What a key's entry says is a function of the key, all words of it.
 		sound := func(i int, e *Entry) bool {
-			return e.Server() == ids[i] && e.State() == State(1+i%9) && e.Expiry() == Tick(1000+i)
+			return e.Server() == ids[i] && e.State() == StateTCPNone+State(i%9) && e.Expiry() == Tick(1000+i)
 		}
 		var stop atomic.Bool
 		var writers, readers sync.WaitGroup
@@ -54,7 +54,7 @@ func TestContendedSlots(t *testing.T) {
 					if ok {
 						there[i] = !tables.Conns.Delete(&e)
 					} else {
-						init := ConnInit{Server: ids[i], State: State(1 + i%9), Timeout: Tick(999 + i)}
+						init := ConnInit{Server: ids[i], State: StateTCPNone + State(i%9), Timeout: Tick(999 + i)}
 						_, o := tables.Conns.Insert(hashes[i], &keys[i], &init, 1)
 						there[i] = o == Inserted
 					}
@@ -82,18 +82,15 @@ func TestRefreshedInTime(t *testing.T) {
 	config := Config{Connections4: 10, Templates4: 10, Servers: 1}
 	tables, ids := format(t, heapMemory(config), config, 1)
 	nk, k := networkKey(0, false), clientKey(0, false)
-	te, _ := tables.Templates.Insert(tables.Templates.Hash(&nk), &nk, ids[0], 0, 1, 10)
-	tb := tables.tables[templates4]
-	removed := tb.remove(te.slot(), te.ident, 20, func(_ uint64, now Tick) bool {
-		tables.Templates.Refresh(&te, now, 10)
-		return expired(tb.slot(te.slot())[life].Load(), now)
-	})
+	te, _ := tables.Templates.Insert(tables.Templates.Hash(&nk), &nk, ids[0], 1, 10)
+	conn, _ := tables.Conns.Insert(tables.Conns.Hash(&k), &k, &ConnInit{Server: ids[0], State: StateTCPSynRecv, Timeout: 10}, 20)
+	tables.Templates.Refresh(&te, 20, 10) // the sweeper has found it expired before
+	removed := tables.tables[templates4].remove(te.slot(), te.ident, due{now: 20})
 	if removed {
 		t.Fatal("a refreshed template was removed")
 	}
-	init := ConnInit{Server: ids[0], State: StateUDP, Timeout: 10, Template: te}
-	if _, o := tables.Conns.Insert(tables.Conns.Hash(&k), &k, &init, 20); o != Inserted {
-		t.Errorf("the template cannot be held: %v", o)
+	if !tables.Conns.Hold(&conn, &te) {
+		t.Error("the template cannot be held")
 	}
 	audit(t, tables)
 }

@@ -12,7 +12,7 @@ import (
 // same real server to the next process. Record n is line headerLines + n - 1:
 //
 //	word 0   7-0 status   8 the service is IPv6 (Key.IPv6)   9 the service has an address
-//	         23-16 protocol   43-32 generation
+//	         15-10 forwarding method   23-16 protocol   43-32 generation
 //	word 1   31-0 mark   47-32 the service's port   63-48 the server's port
 //	word 2,3 the service's address   word 4,5 the server's address   (packet.Addr)
 //
@@ -29,6 +29,8 @@ const (
 	recordStatusMask = 0xff
 	recordIPv6       = 1 << 8
 	recordAddress    = 1 << 9
+	recordMethod     = 10
+	methodMask       = 1<<6 - 1
 	recordProtocol   = 16
 	recordGeneration = 32
 	generationMask   = 1<<(32-service.NumberBits) - 1
@@ -43,6 +45,7 @@ type Server struct {
 	Service service.Key
 	Addr    netip.Addr
 	Port    uint16
+	Method  service.ForwardingMethod
 	// Released: it is no longer configured, but entries may refer to it still.
 	Released bool
 }
@@ -52,6 +55,7 @@ type identity struct {
 	service service.Key
 	addr    netip.Addr
 	port    uint16
+	method  service.ForwardingMethod
 }
 
 // directory is the process's index of the records. Tables.mu guards it.
@@ -70,7 +74,7 @@ func newDirectory(records []line) *directory {
 		seen: make([]uint64, n), released: make([]uint64, n)}
 	for i := range records {
 		if s, ok := d.load(uint32(i + 1)); ok {
-			d.numbers[identity{s.Service, s.Addr, s.Port}] = uint32(i + 1)
+			d.numbers[identity{s.Service, s.Addr, s.Port, s.Method}] = uint32(i + 1)
 		}
 	}
 	return d
@@ -92,6 +96,7 @@ func (d *directory) load(number uint32) (Server, bool) {
 		Service:  service.Key{Mark: uint32(w1), IPv6: w0&recordIPv6 != 0, Port: uint16(w1 >> 32), Protocol: packet.Protocol(w0 >> recordProtocol)},
 		Addr:     packet.Addr{Hi: r[4].Load(), Lo: r[5].Load()}.Netip(),
 		Port:     uint16(w1 >> 48),
+		Method:   service.ForwardingMethod(w0 >> recordMethod & methodMask),
 		Released: status == recordReleased,
 	}
 	if w0&recordAddress != 0 {
@@ -104,7 +109,8 @@ func (d *directory) load(number uint32) (Server, bool) {
 func (d *directory) store(number uint32, who identity) service.ID {
 	r := &d.records[number-1]
 	generation := r[0].Load() >> recordGeneration & generationMask
-	w0 := recordAssigned | uint64(who.service.Protocol)<<recordProtocol | generation<<recordGeneration
+	w0 := recordAssigned | uint64(who.method)<<recordMethod | uint64(who.service.Protocol)<<recordProtocol |
+		generation<<recordGeneration
 	if who.service.IPv6 {
 		w0 |= recordIPv6
 	}
@@ -135,13 +141,14 @@ func (d *directory) holds(id service.ID) bool {
 
 // Assign returns the ID of a service's real server: the one it has, also if it
 // was released meanwhile or assigned by an earlier process, else a new one. Addresses
-// are taken without zones, and IPv4 ones unmapped.
-func (t *Tables) Assign(key service.Key, addr netip.Addr, port uint16) (service.ID, error) {
+// are taken without zones, and IPv4 ones unmapped. A server with another forwarding method is
+// another server: what lives goes on as it began.
+func (t *Tables) Assign(key service.Key, addr netip.Addr, port uint16, method service.ForwardingMethod) (service.ID, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	d := t.directory
 	key.Addr = key.Addr.Unmap().WithZone("")
-	who := identity{key, addr.Unmap().WithZone(""), port}
+	who := identity{key, addr.Unmap().WithZone(""), port, method & methodMask}
 	if number, ok := d.numbers[who]; ok {
 		d.setStatus(number, recordAssigned)
 		s, _ := d.load(number)

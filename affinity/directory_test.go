@@ -25,13 +25,13 @@ func TestDirectory(t *testing.T) {
 	addr := netip.MustParseAddr("192.0.2.7")
 	var ids []service.ID
 	for _, k := range keys {
-		id, err := tables.Assign(k, addr, 8080)
+		id, err := tables.Assign(k, addr, 8080, service.Direct)
 		if err != nil {
 			t.Fatal(err)
 		}
 		ids = append(ids, id)
 	}
-	if _, err := tables.Assign(testService, addr, 1); err == nil {
+	if _, err := tables.Assign(testService, addr, 1, service.Direct); err == nil {
 		t.Error("a fourth server of three has a number")
 	}
 	tables.Release(ids[1])
@@ -48,7 +48,7 @@ func TestDirectory(t *testing.T) {
 		if got, ok := tables.Server(ids[i]); !ok || got != want || all[i] != want {
 			t.Errorf("server %d: %+v, want %+v", i, got, want)
 		}
-		if id, err := tables.Assign(k, netip.MustParseAddr("::ffff:192.0.2.7"), 8080); err != nil || id != ids[i] {
+		if id, err := tables.Assign(k, netip.MustParseAddr("::ffff:192.0.2.7"), 8080, service.Direct); err != nil || id != ids[i] {
 			t.Errorf("server %d has ID %#x now, had %#x: %v", i, id, ids[i], err)
 		}
 	}
@@ -59,13 +59,15 @@ func TestDirectory(t *testing.T) {
 func TestNumberIsNotReusedWhileReferred(t *testing.T) {
 	config := Config{Connections4: 10, Templates4: 10, Servers: 1}
 	tables, ids := format(t, heapMemory(config), config, 1)
-	k := clientKey(1, false)
-	tables.Conns.Insert(tables.Conns.Hash(&k), &k, &ConnInit{Server: ids[0], State: StateFragment, Timeout: 100}, 1)
+	var k Key
+	tuple := client(1, false)
+	k.SetFragment(&tuple, 7)
+	tables.Conns.SetFragment(tables.Conns.Hash(&k), &k, ids[0], &Entry{}, 1, 100)
 	tables.Release(ids[0])
 	again := netip.MustParseAddr("10.9.9.9")
 	for range 5 {
 		pass(tables, 50)
-		if _, err := tables.Assign(testService, again, 80); err == nil {
+		if _, err := tables.Assign(testService, again, 80, service.Direct); err == nil {
 			t.Fatal("a number was given out while an entry refers to it")
 		}
 	}
@@ -76,7 +78,7 @@ func TestNumberIsNotReusedWhileReferred(t *testing.T) {
 	for range 4 {
 		pass(tables, 200)
 	}
-	id, err := tables.Assign(testService, again, 80)
+	id, err := tables.Assign(testService, again, 80, service.Direct)
 	if err != nil || id.Number() != ids[0].Number() || id.Generation() != ids[0].Generation()+1 {
 		t.Errorf("new server has %#x, the old one had %#x: %v", id, ids[0], err)
 	}
@@ -99,7 +101,7 @@ func TestThresholds(t *testing.T) {
 	set := func(n int) bool {
 		for len(conns) < n {
 			k := clientKey(len(conns), false)
-			e, _ := tables.Conns.Insert(tables.Conns.Hash(&k), &k, &ConnInit{Server: ids[0], State: State(1 + len(conns)%5), Timeout: 100}, 1)
+			e, _ := tables.Conns.Insert(tables.Conns.Hash(&k), &k, &ConnInit{Server: ids[0], State: StateTCPNone + State(len(conns)%5), Timeout: 100}, 1)
 			conns = append(conns, e)
 		}
 		for len(conns) > n {

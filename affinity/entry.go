@@ -1,6 +1,9 @@
 package affinity
 
-import "github.com/xlvs/xlvs/service"
+import (
+	"github.com/xlvs/xlvs/packet"
+	"github.com/xlvs/xlvs/service"
+)
 
 // Entry is a copy of an entry as a lookup or an insertion saw it, and the way
 // back to it: methods that change an entry take one, and do nothing if the slot
@@ -30,31 +33,59 @@ func (e *Entry) IPv6() bool { return e.at&atIPv6 != 0 }
 // Server is the real server that the entry is bound to.
 func (e *Entry) Server() service.ID { return service.ID(e.bind) }
 
-// State is a connection's state; StateNone for a template.
-func (e *Entry) State() State { return State(e.life >> lifeState & maxState) }
+// protocol is the protocol in the entry's key.
+func (e *Entry) protocol() packet.Protocol { return packet.Protocol(e.ident >> identProtocol) }
 
-// Flags are the entry's flags.
-func (e *Entry) Flags() Flags { return Flags(e.life >> lifeFlags) }
+// State is a connection's state.
+func (e *Entry) State() State { return stateOf(e.ident, e.life) }
+
+// Grade is how well the entry is known.
+func (e *Entry) Grade() Grade { return gradeOf(e.life) }
+
+// Assured reports whether the client answered, or came back.
+func (e *Entry) Assured() bool { return assured(e.life) }
 
 // Expiry is when the entry expires, unless it is refreshed. A template that is
 // held lives on beyond it.
 func (e *Entry) Expiry() Tick { return Tick(e.life) }
 
-// HasTemplate reports whether a connection was scheduled through a template.
-func (e *Entry) HasTemplate() bool { return e.bind>>bindUpper != 0 }
+// HasTemplate reports whether a connection holds a template.
+func (e *Entry) HasTemplate() bool {
+	return e.bind>>bindUpper != 0 && e.protocol() != protocolFragment
+}
 
 // Holders is how many connections hold a template.
 func (e *Entry) Holders() uint32 { return uint32(e.bind >> bindUpper) }
 
-// template is the slot of a connection's template, if it has one.
-func (e *Entry) template() uint32 { return uint32(e.bind>>bindUpper) - 1 }
+// other is the slot that a connection or a fragment names: of its template, or of its
+// connection.
+func (e *Entry) other() uint32 { return uint32(e.bind>>bindUpper) - 1 }
 
-// makeLife joins the fields of a life word. own and template are incarnations,
-// of which the low ten bits are kept.
-func makeLife(expiry Tick, state State, flags Flags, own, template uint64) uint64 {
-	return uint64(expiry) | uint64(state)<<lifeState | uint64(flags)<<lifeFlags |
-		own&lifeMask<<lifeOwn | template<<lifeTemplate
+// ClosedFor returns how many seconds ago a TCP connection in CLOSE was closed, mod 1024,
+// if it is one and holds no template.
+func (e *Entry) ClosedFor(now Tick) (seconds uint32, ok bool) {
+	if e.State() != StateTCPClose || e.HasTemplate() {
+		return 0, false
+	}
+	seconds = uint32(second(now)-e.life>>lifeOther) & lifeMask
+	if seconds == lifeMask { // another worker's clock was ahead
+		seconds = 0
+	}
+	return seconds, true
 }
+
+// second is the time that a connection in CLOSE remembers.
+func second(now Tick) uint64 { return uint64(now/TicksPerSecond) & lifeMask }
+
+// makeLife joins the fields of a life word that a new entry begins with. other is an
+// incarnation, of which the low ten bits are kept.
+func makeLife(expiry Tick, state State, grade Grade, other uint64) uint64 {
+	return uint64(expiry) | uint64(state&stateMask)<<lifeState |
+		uint64(grade)<<lifeGrade | other<<lifeOther
+}
+
+// gradeOf returns the grade in a life word.
+func gradeOf(life uint64) Grade { return Grade(life>>lifeGrade) & MaxGrade }
 
 // incarnation returns the incarnation in an ident word.
 func incarnation(ident uint64) uint64 { return ident & incarnationMask >> identIncarnation }
@@ -65,8 +96,8 @@ func owns(ident, life uint64) bool { return (life>>lifeOwn^ident>>identIncarnati
 // expired reports whether a life word's time is over.
 func expired(life uint64, now Tick) bool { return int32(Tick(life)-now) <= 0 }
 
-// assured reports whether a life word has the Assured flag.
-func assured(life uint64) bool { return life&(uint64(Assured)<<lifeFlags) != 0 }
+// assured reports whether a life word has a grade above 0.
+func assured(life uint64) bool { return life&(uint64(MaxGrade)<<lifeGrade) != 0 }
 
 // freed returns the ident word of the emptied slot: the next incarnation, free.
 func freed(ident uint64) uint64 { return (ident + 1<<identIncarnation) & incarnationMask }
@@ -75,9 +106,16 @@ func freed(ident uint64) uint64 { return (ident + 1<<identIncarnation) & incarna
 // the clock on two threads differ by less.
 const late = TicksPerSecond - 1
 
+// step is by how much an expiry may lag behind unwritten: less than a second, or an
+// eighth of a short timeout. So a busy entry is written once a second, not once a packet.
+func step(timeout Tick) Tick { return min(TicksPerSecond, (timeout+7)/8) }
+
+// renewed is the expiry to write for an entry that is to live on for timeout. It is
+// late by what the next ones may lag behind, so that no entry ends early.
+func renewed(now, timeout Tick) Tick { return now + timeout + step(timeout) - 1 }
+
 // settled reports whether an expiry need not be written to say that an entry lives
-// on for timeout: it lags behind by less than a second, or an eighth of a short
-// timeout. So a busy entry is written once a second, not once a packet.
+// on for timeout.
 func settled(life uint64, now, timeout Tick) bool {
-	return now+timeout-Tick(life)+late < min(TicksPerSecond, (timeout+7)/8)+late
+	return renewed(now, timeout)-Tick(life)+late < step(timeout)+late
 }

@@ -12,13 +12,13 @@ func establish(t *testing.T, tables *Tables, n int, v6 bool, ids []service.ID) {
 	t.Helper()
 	for i := range n {
 		k, nk := clientKey(i*16, v6), networkKey(i*16, v6)
-		te, o := tables.Templates.Insert(tables.Templates.Hash(&nk), &nk, ids[i%len(ids)], 0, 1, 1000)
+		te, o := tables.Templates.Insert(tables.Templates.Hash(&nk), &nk, ids[i%len(ids)], 1, 1000)
 		if o != Inserted {
 			t.Fatalf("template of client %d: %v", i, o)
 		}
-		init := ConnInit{Server: te.Server(), State: StateSynRecv, Timeout: 480, Template: te}
+		init := ConnInit{Server: te.Server(), State: StateTCPSynRecv, Timeout: 480}
 		e, o := tables.Conns.Insert(tables.Conns.Hash(&k), &k, &init, 1)
-		if o != Inserted || !tables.Conns.Update(&e, StateEstablished, Assured, 1, 7200) {
+		if o != Inserted || !tables.establish(&e, 1, 7200) || !tables.Templates.Assure(&te) || !tables.Conns.Hold(&e, &te) {
 			t.Fatalf("connection of client %d: %v", i, o)
 		}
 	}
@@ -28,9 +28,9 @@ func establish(t *testing.T, tables *Tables, n int, v6 bool, ids []service.ID) {
 func flood(tables *Tables, from, n int, v6 bool, id service.ID, outcomes *[4]int) {
 	for i := from; i < from+n; i++ {
 		k, nk := clientKey(i*16, v6), networkKey(i*16, v6)
-		te, o := tables.Templates.Insert(tables.Templates.Hash(&nk), &nk, id, 0, 2, 480)
+		_, o := tables.Templates.Insert(tables.Templates.Hash(&nk), &nk, id, 2, 480)
 		outcomes[o]++
-		init := ConnInit{Server: id, State: StateSynRecv, Timeout: 480, Template: te}
+		init := ConnInit{Server: id, State: StateTCPSynRecv, Timeout: 480}
 		tables.Conns.Insert(tables.Conns.Hash(&k), &k, &init, 2)
 	}
 }
@@ -53,7 +53,7 @@ func TestFlood(t *testing.T) {
 			k, nk := clientKey(i*16, v6), networkKey(i*16, v6)
 			e, ok := tables.Conns.Lookup(tables.Conns.Hash(&k), &k, 3)
 			te, tok := tables.Templates.Lookup(tables.Templates.Hash(&nk), &nk, 3)
-			if !ok || !tok || e.Server() != ids[i%8] || te.Server() != ids[i%8] || te.Flags()&Assured == 0 {
+			if !ok || !tok || e.Server() != ids[i%8] || te.Server() != ids[i%8] || !te.Assured() {
 				t.Fatalf("client %d, IPv6 %v: connection %v %#x, template %v %#x", i, v6, ok, e.Server(), tok, te.Server())
 			}
 		}
@@ -70,7 +70,7 @@ func TestFlood(t *testing.T) {
 	}
 }
 
-// TestFull: with assured entries alone, a table is full at its capacity, says so, and
+// TestFull: with lasting entries alone, a table is full at its capacity, says so, and
 // has room as soon as one expires.
 func TestFull(t *testing.T) {
 	config := Config{Connections4: 1000, Templates4: 10, Servers: 16}
@@ -78,7 +78,7 @@ func TestFull(t *testing.T) {
 	insert := func(n int, v6 bool, now Tick) Outcome {
 		k := clientKey(n, v6)
 		_, o := tables.Conns.Insert(tables.Conns.Hash(&k), &k,
-			&ConnInit{Server: ids[0], State: StateEstablished, Flags: Assured, Timeout: 100}, now)
+			&ConnInit{Server: ids[0], State: StateTCPEstablished, Grade: Lasting, Timeout: 100}, now)
 		return o
 	}
 	for n := range 1000 {
@@ -109,11 +109,14 @@ func TestHeldTemplateStays(t *testing.T) {
 	tables, ids := format(t, heapMemory(config), config, 1)
 	k, nk, other := clientKey(0, false), networkKey(0, false), networkKey(16, false)
 	h := tables.Templates.Hash(&nk)
-	te, _ := tables.Templates.Insert(h, &nk, ids[0], 0, 1, 10)
-	conn, _ := tables.Conns.Insert(tables.Conns.Hash(&k), &k, &ConnInit{Server: ids[0], State: StateUDP, Timeout: 1000, Template: te}, 1)
+	te, _ := tables.Templates.Insert(h, &nk, ids[0], 1, 10)
+	conn, _ := tables.Conns.Insert(tables.Conns.Hash(&k), &k, &ConnInit{Server: ids[0], State: StateTCPSynRecv, Timeout: 1000}, 1)
+	if !tables.Conns.Hold(&conn, &te) {
+		t.Fatal("not held")
+	}
 	there := func(now Tick) bool { _, ok := tables.Templates.Lookup(h, &nk, now); return ok }
 	take := func(now Tick) Outcome {
-		_, o := tables.Templates.Insert(tables.Templates.Hash(&other), &other, ids[0], 0, now, 10)
+		_, o := tables.Templates.Insert(tables.Templates.Hash(&other), &other, ids[0], now, 10)
 		return o
 	}
 	for !tables.Sweep(500, 1000) {
@@ -130,8 +133,9 @@ func TestHeldTemplateStays(t *testing.T) {
 	if o := take(500); o != Inserted {
 		t.Errorf("no room in place of an expired template: %v", o)
 	}
-	if _, o := tables.Conns.Insert(tables.Conns.Hash(&k), &k, &ConnInit{Server: ids[0], State: StateUDP, Timeout: 1000, Template: te}, 1); o != Unheld {
-		t.Errorf("a template that is gone was held: %v", o)
+	again, _ := tables.Conns.Insert(tables.Conns.Hash(&k), &k, &ConnInit{Server: ids[0], State: StateTCPSynRecv, Timeout: 1000}, 1)
+	if tables.Conns.Hold(&again, &te) || again.HasTemplate() {
+		t.Error("a template that is gone was held")
 	}
 	audit(t, tables)
 }

@@ -26,9 +26,9 @@ func newSecret() (s secret) {
 	return s
 }
 
-// hash is the multilinear hash with half the multiplications of Lemire and
+// Both hashes are the multilinear hash with half the multiplications of Lemire and
 // Kaser ("Strongly universal string hashing is fast", 2014, multilinear-HM)
-// over the key's 32-bit words w, in pairs:
+// over 32-bit words w, in pairs:
 //
 //	m0 + (m1+w0)(m2+w1) + (m3+w2)(m4+w3) + ...   mod 2^64, its upper half
 //
@@ -36,7 +36,33 @@ func newSecret() (s secret) {
 // the secret m. That alone would map a run of neighbours to another evenly
 // spaced run, so a bijection scatters them. It takes nothing but multiplications,
 // shifts and exclusive ors of 64 bits, so that an XDP program can compute it.
-func (s *secret) hash(k *Key) Hash {
+
+// conn is the hash of a connection or of fragments. That of a connection is of the
+// client's side alone, as in IPVS (ip_vs_conn_hashkey): a reply, which
+// knows that side only, finds it, too. The words are the client's address, and
+// its port with the protocol; for IPv6 a 0 fills the last pair.
+func (s *secret) conn(k *Key) Hash {
+	if k.v6 || k.fragment() {
+		return s.conn6(k)
+	}
+	return scatter(uint32((s[0] + (s[1]+k.addr[0]>>32)*(s[2]+k.side())) >> 32))
+}
+
+// conn6 is conn for IPv6 and for fragments.
+func (s *secret) conn6(k *Key) Hash {
+	if k.fragment() {
+		return s.whole(k)
+	}
+	sum := s[0] + (s[1]+k.addr[0]>>32)*(s[2]+k.addr[0]&0xffffffff)
+	sum += (s[3] + k.addr[1]>>32) * (s[4] + k.addr[1]&0xffffffff)
+	sum += (s[5] + k.side()) * s[6]
+	return scatter(uint32(sum >> 32))
+}
+
+// whole is the hash of a template: of all its key. With a mask of 0, the templates of all
+// clients would have one home else. The words are the ports, the protocol, and
+// the addresses.
+func (s *secret) whole(k *Key) Hash {
 	sum := s[0] + (s[1]+k.ident>>identPorts)*(s[2]+k.ident>>identProtocol&0xff)
 	sum += (s[3] + k.addr[0]>>32) * (s[4] + k.addr[0]&0xffffffff)
 	if k.v6 {
@@ -56,4 +82,12 @@ func scatter(h uint32) Hash {
 	h *= 0xc2b2ae35
 	h ^= h >> 16
 	return Hash(h)
+}
+
+// hash is the hash of a key in this table.
+func (t *table) hash(k *Key) Hash {
+	if t.templates == nil {
+		return t.secret.whole(k)
+	}
+	return t.secret.conn(k)
 }

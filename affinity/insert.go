@@ -1,5 +1,7 @@
 package affinity
 
+import "math/bits"
+
 // Outcome is how an insertion ended.
 type Outcome uint8
 
@@ -9,24 +11,35 @@ const (
 	Inserted Outcome = iota
 	// Found: somebody was here first; the entry is theirs and the caller follows it.
 	Found
-	// Full: there is no room, and nothing that may be displaced.
+	// Full: the table has no room, and nothing that may be displaced.
 	Full
-	// Unheld: the template of a new connection is gone; look it up again.
-	Unheld
+	// PortFull: the client's port has as many connections as it may have, and none of
+	// them may be displaced.
+	PortFull
 )
 
 // String is the outcome's name in a metric.
 func (o Outcome) String() string {
-	return [...]string{"inserted", "found", "full", "unheld"}[o&3]
+	return [...]string{"inserted", "found", "full", "port_full"}[o&3]
 }
 
+// unassuredByPort is how many unassured connections one client port may have.
+const unassuredByPort = 8
+
 // insert makes an entry unless the key has a valid one. life comes without its
-// incarnation. held is the template of a connection, or nil.
-func (t *table) insert(h Hash, k *Key, bound, lived uint64, held *Entry, now Tick) (Entry, Outcome) {
+// incarnation.
+func (t *table) insert(h Hash, k *Key, bound, lived uint64, now Tick) (Entry, Outcome) {
+	if t.refuses(now) {
+		if e, ok := t.find(h, k); ok && t.valid(&e, now) {
+			return e, Found
+		}
+		t.full.Add(1)
+		return Entry{}, Full
+	}
 	home := t.home(h)
 	b := t.lock(home)
 	if e, ok := t.find(h, k); ok {
-		if t.valid(&e, now) || !t.removeLocked(home, &b, e.slot(), e.ident, now, expired) {
+		if t.valid(&e, now) || !t.removeLocked(home, &b, e.slot(), e.ident, due{now: now}) {
 			// Not removable: it was refreshed in between, so it is valid.
 			e, _ = t.entry(e.slot(), e.ident)
 			t.unlock(home, b)
@@ -34,39 +47,39 @@ func (t *table) insert(h Hash, k *Key, bound, lived uint64, held *Entry, now Tic
 		}
 		t.expired.Add(1)
 	}
-	if held != nil && !t.templates.hold(held) {
-		t.unlock(home, b)
-		return Entry{}, Unheld
-	}
-	e, ok := t.place(home, &b, k, bound, lived, now)
+	e, o := t.place(home, &b, k, bound, lived, now)
 	t.unlock(home, b)
-	if !ok {
+	switch o {
+	case Inserted:
+		t.account(e.ident, e.bind, e.life, +1)
+	case Full:
 		t.full.Add(1)
-		if held != nil {
-			t.templates.release(held.slot())
-		}
-		return Entry{}, Full
+	case PortFull:
+		t.portFull.Add(1)
 	}
-	t.account(e.bind, e.life, +1)
-	return e, Inserted
+	return e, o
 }
 
 // place puts a new entry into a free slot of its home's probe sequence, the
 // nearest, and makes room for it first where there is none. The caller holds
 // the home's lock and has its bits in b.
-func (t *table) place(home uint32, b *uint32, k *Key, bound, lived uint64, now Tick) (Entry, bool) {
-	if t.live.Add(1) > t.capacity && !t.makeRoom(home, b, anywhere, now) {
+func (t *table) place(home uint32, b *uint32, k *Key, bound, lived uint64, now Tick) (Entry, Outcome) {
+	if t.crowded(*b) {
+		t.thin(home, b, k, now)
+	}
+	if t.live.Add(1) > t.capacity && !t.makeRoom(home, b, now) {
 		t.live.Add(-1)
-		return Entry{}, false
+		return Entry{}, Full
 	}
 	e, ok := t.fill(home, b, k, bound, lived)
-	if !ok && t.makeRoom(home, b, reachable, now) {
+	if !ok && t.makeRoomAt(home, b, k, now) {
 		e, ok = t.fill(home, b, k, bound, lived)
 	}
 	if !ok {
 		t.live.Add(-1)
+		return Entry{}, PortFull
 	}
-	return e, ok
+	return e, Inserted
 }
 
 // fill writes an entry into the nearest free slot of its home's probe sequence, if
@@ -123,87 +136,8 @@ func (t *table) write(n uint32, k *Key, bound, lived uint64) Entry {
 	return e
 }
 
-// patience is how many buckets makeRoom looks through for a better victim before
-// it is content with the best so far.
-const patience = 4
-
-// where says where makeRoom looks.
-type where bool
-
-const (
-	anywhere  where = false // the table has too many entries
-	reachable where = true  // no place that the new entry may take is free
-)
-
-// makeRoom displaces one entry from the neighbourhood of home, whose lock the caller
-// holds: the first expired one, or the unassured one that expires soonest among the
-// first few buckets that have any. It looks through as many buckets as may make a failure
-// likely to be true of the whole table, but no more: one that is full of assured
-// entries under a flood must not cost a walk of it for each packet.
-func (t *table) makeRoom(home uint32, b *uint32, at where, now Tick) bool {
-	reach := t.reach
-	if at == reachable {
-		reach = probes
-	}
-	var victim Entry
-	for i := range reach {
-		bucket := (home + i) % uint32(len(t.buckets))
-		if at == reachable {
-			bucket = t.probe(home, int(i))
-		}
-		for n := bucket * slotsPerBucket; n < (bucket+1)*slotsPerBucket; n++ {
-			e, ok := t.candidate(n)
-			switch {
-			case !ok:
-			case expired(e.life, now):
-				if t.removeFrom(home, b, &e, now, expired) {
-					t.expired.Add(1)
-					return true
-				}
-			case !assured(e.life) && (!victim.Valid() || victim.Expiry().After(e.Expiry())):
-				victim = e
-			}
-		}
-		if victim.Valid() && (i%patience == patience-1 || i == reach-1) {
-			if t.removeFrom(home, b, &victim, now, displaceable) {
-				t.evicted.Add(1)
-				return true
-			}
-			victim = Entry{}
-		}
-	}
-	return false
-}
-
-// candidate reads slot n, if it has an entry that is not kept by holders.
-func (t *table) candidate(n uint32) (Entry, bool) {
-	id := t.slot(n)[ident].Load()
-	if id&statusMask != statusLive {
-		return Entry{}, false
-	}
-	e, ok := t.entry(n, id)
-	return e, ok && (t.templates != nil || e.Holders() == 0)
-}
-
-// displaceable reports whether an entry may be displaced by a new one.
-func displaceable(life uint64, now Tick) bool { return !assured(life) || expired(life, now) }
-
-// removeFrom removes an entry of any home for one who holds the lock of home.
-// It does not wait for another home's lock, so two of them cannot wait for each other.
-func (t *table) removeFrom(home uint32, b *uint32, e *Entry, now Tick, due dueFunc) bool {
-	k := t.key(e.slot(), e.ident)
-	if t.slot(e.slot())[ident].Load() != e.ident {
-		return false
-	}
-	theirs := t.home(t.secret.hash(&k))
-	if theirs == home {
-		return t.removeLocked(home, b, e.slot(), e.ident, now, due)
-	}
-	bits, ok := t.tryLock(theirs)
-	if !ok {
-		return false
-	}
-	ok = t.removeLocked(theirs, &bits, e.slot(), e.ident, now, due)
-	t.unlock(theirs, bits)
-	return ok
+// crowded reports whether a home with these bits may have as many unassured connections of one
+// client port as there may be.
+func (t *table) crowded(b uint32) bool {
+	return t.templates != nil && bits.OnesCount32(b&bucketProbes)*slotsPerBucket >= unassuredByPort
 }

@@ -23,6 +23,16 @@ const protocolFragment packet.Protocol = 44
 // IPv6 reports the family of the key's addresses.
 func (k *Key) IPv6() bool { return k.v6 }
 
+// fragment reports whether it is the key of a packet's fragments.
+func (k *Key) fragment() bool {
+	return packet.Protocol(k.ident>>identProtocol) == protocolFragment
+}
+
+// side is the client's port and the protocol in one word of 32 bits.
+func (k *Key) side() uint64 {
+	return k.ident>>identPorts&0xffff0000 | k.ident>>identProtocol&0xff
+}
+
 // SetConn makes k the key of a connection.
 func (k *Key) SetConn(t *packet.Tuple) {
 	k.set(t.Src, t.Dst, uint32(t.SrcPort)<<16|uint32(t.DstPort), t.Protocol)

@@ -22,25 +22,60 @@ import "fmt"
 // rest of its addresses:
 //
 //	word  bits   meaning
-//	0 ident      63-48 source port   47-32 destination port   31-24 protocol
-//	             23-2 incarnation: how often the slot was emptied, mod 2^22
+//	0 ident      63-48 client port   47-32 virtual port   31-24 protocol
+//	             23-14 0; NAT: number of the next hop to the client
+//	             13-2 incarnation: how often the slot was emptied, mod 2^12
 //	             1-0 status: 0 free, 2 live
 //	1 bind       31-0 the server's service.ID
-//	             63-32 a connection: slot of its template + 1, or 0
-//	                   a template: how many connections hold it, all ones: dying
-//	2 life       31-0 expiry, a Tick   35-32 State   43-36 Flags
-//	             53-44 low ten bits of the incarnation that this word belongs to
-//	             63-54 a connection: low ten bits of its template's incarnation
-//	3 address    IPv4: source (high half), destination    IPv6: source, high word
-//	4-6          IPv6: source low, destination high, destination low
+//	             63-32 connection: slot of the template that it holds + 1, or 0
+//	                   template: how many connections hold it, all ones: dying
+//	                   fragment: slot of its connection + 1, or 0
+//	2 life       31-0 expiry, a Tick   35-32 number of the state within its protocol
+//	             43-36 flags   53-44 low ten bits of the incarnation that this word belongs to
+//	             63-54 connection that holds a template: low ten bits of the template's incarnation
+//	                   TCP connection in CLOSE that holds none: the second (Tick/8) at which it
+//	                   was closed, mod 1024
+//	                   fragment: low ten bits of its connection's incarnation
+//	3 address    IPv4: client (high half), virtual address    IPv6: client, high word
+//	4-6          IPv6: client low, virtual address high, low
 //	7            IPv6: unused, 0
 //
-// The key of a template has its client's masked address as the source, source port 0,
-// and as the rest the service; a firewall mark stands as the destination address
+//	flags  38-36 grade   39 output   40 reply   41 own port (connection), pinned (template)
+//	             42, 43 free, 0
+//
+// The grade says how well an entry is known: 0 unassured, nothing but its first packet was
+// seen; 1 and more assured. It rises with the time that the entry is heard, see Update.
+//
+// The key of a template has its client's masked address as the client, client port 0,
+// and as the rest the service; a firewall mark stands as the virtual address
 // (IPv6: its low word) with protocol 0. Fragments have protocol 44, and in the ports'
 // place (IPv4) identification and protocol, or (IPv6) the identification's 32 bits.
 //
-// Finding an entry: home = hash(key) * buckets >> 32. Look at both slots of the home
+// Nothing writes the following yet. It is fixed here so that it needs no other layout;
+// Attach drops an entry with a flag that it does not know.
+//
+//   - NAT needs no second entry: a reply hashes its destination, which is the client's
+//     side, and compares its source with the server that the entry names. Output says that
+//     the server was heard. Ident's 23-14 are the next hop to the client, 0 for none; only
+//     the holder of the home's lock changes them, and a reader that sees no other
+//     difference in ident reads again.
+//   - Full NAT: the connection has in bind 63-48 the number of the pool's address and in 47-32
+//     the pool's port. A second entry with Reply has the key of a connection of the
+//     server (as the client) to the pool's address; bind 31-0 is the template's slot + 1, 63-32 the
+//     connection's slot + 1, life 63-54 the low ten bits of the connection's incarnation, and
+//     ident 23-14 those of the template's. It lives while its connection does.
+//   - FTP: an expected data connection has client port 0. Own port says that bind 47-32 is the
+//     server's port, not the directory's; such a connection holds no template. What was added to
+//     sequence numbers stands in a side entry for each direction, of protocol 43 and that
+//     direction's addresses and ports: bind 31-0 the sequence number from which on it counts,
+//     47-32 and 63-48 what is added from there on and before, signed; life as a fragment's.
+//   - SIP: a template by Call-ID is in the IPv6 table and has client port 1. Its client's
+//     address is a keyed digest of 128 bits; two Call-IDs of one digest share a server.
+//   - Pinned: a template that neither expires nor gives way.
+//
+// Finding an entry: home = hash * buckets >> 32. A connection's hash is of the client's
+// side alone (address, port, protocol), that of templates and fragments of the whole key
+// (hash.go). Look at both slots of the home
 // bucket; then, for each bit d from 1 to 30 that is set in the home's bucket word, at those
 // of bucket (home + d(d+1)/2) mod buckets. An entry never moves, and bit d of the word is set
 // while an entry with that home is at distance d, so a miss usually ends at the home
@@ -52,14 +87,20 @@ import "fmt"
 // a miss. A writer has the home's lock; to fill a slot it needs that of the slot's bucket,
 // too, because other homes may want it. It publishes ident last. Deletion needs the home's
 // lock alone: it first takes life out by compare-and-swap, which fails if somebody extended
-// it, then frees ident, and leaves the slot to others with that.
-// Everybody else changes life and bind by compare-and-swap only, and life carries the
-// incarnation, so nothing is ever written to an entry's successor.
+// it, then frees ident, and leaves the slot to others with that. Only who has the home's lock
+// changes what bind says of a connection or a fragment, and takes a connection's template
+// before the word that names it.
+// Everybody else changes life, and a template's bind, by compare-and-swap only, and life
+// carries the incarnation, so nothing is ever written to an entry's successor.
+//
+// Times: a packet lets its entry live to now + timeout + step - 1, where step is an eighth of
+// the timeout, at most a second and at least a tick. It need not write that while the
+// expiry is less than step behind, so that no entry ends before its timeout.
 
 // Geometry of the tables.
 const (
 	magic   = 0x786c76732d616666 // "xlvs-aff"
-	version = 1
+	version = 2
 	// clockMonotonic is the only clock so far: ticks of CLOCK_MONOTONIC.
 	clockMonotonic = 1
 
@@ -92,23 +133,30 @@ const (
 	identIncarnation = 2
 	identProtocol    = 24
 	identPorts       = 32
+	identClientPort  = 48
 	statusMask       = 3
 	statusFree       = 0
 	statusLive       = 2
 	// identKey covers what of ident belongs to the key.
 	identKey = ^uint64(1<<identProtocol - 1)
+	// identSide covers what of ident says who the client is: its port and the protocol.
+	identSide = 0xffff<<identClientPort | 0xff<<identProtocol
 	// incarnationMask covers the incarnation, in place.
-	incarnationMask = (1<<identProtocol - 1) &^ statusMask
+	incarnationMask = (1<<12 - 1) << identIncarnation
 
 	bindUpper = 32
 	// dying in bind's upper half: the template is being deleted, nobody may hold it.
 	dying = 0xffffffff
 
-	lifeState    = 32
-	lifeFlags    = 36
-	lifeOwn      = 44
-	lifeTemplate = 54
-	lifeMask     = 1<<10 - 1
+	lifeState = 32
+	lifeGrade = 36
+	lifeFlags = 36
+	lifeOwn   = 44
+	lifeOther = 54 // incarnation of what bind names, or a second
+	lifeMask  = 1<<10 - 1
+	stateMask = 1<<4 - 1
+	// unknownFlags are those that no program of this version sets.
+	unknownFlags = (1<<8 - 1 - uint64(MaxGrade)) << lifeFlags
 )
 
 // Fields of a bucket word.

@@ -12,9 +12,9 @@ type Conn struct {
 	FragmentID uint32 // for StateFragment
 	Server     service.ID
 	State      State
-	Flags      Flags
+	Grade      Grade
 	Expiry     Tick
-	// Persistent: it was scheduled through a template.
+	// Persistent: it holds a template.
 	Persistent bool
 }
 
@@ -29,7 +29,7 @@ type Template struct {
 	Port     uint16
 
 	Server  service.ID
-	Flags   Flags
+	Grade   Grade
 	Expiry  Tick
 	Holders uint32 // connections that hold it; it does not expire while there are any
 }
@@ -76,7 +76,7 @@ func (t *table) scan(now Tick, yield func(*Key, *Entry) bool) (more bool) {
 }
 
 func listConn(k *Key, e *Entry) Conn {
-	c := Conn{Server: e.Server(), State: e.State(), Flags: e.Flags(), Expiry: e.Expiry(), Persistent: e.HasTemplate()}
+	c := Conn{Server: e.Server(), State: e.State(), Grade: e.Grade(), Expiry: e.Expiry(), Persistent: e.HasTemplate()}
 	src, dst, ports, protocol := k.parts()
 	c.Tuple = packet.Tuple{Src: src, Dst: dst, SrcPort: uint16(ports >> 16), DstPort: uint16(ports), Protocol: protocol}
 	if protocol == protocolFragment {
@@ -91,7 +91,7 @@ func listConn(k *Key, e *Entry) Conn {
 }
 
 func listTemplate(k *Key, e *Entry) Template {
-	t := Template{Server: e.Server(), Flags: e.Flags(), Expiry: e.Expiry(), Holders: e.Holders()}
+	t := Template{Server: e.Server(), Grade: e.Grade(), Expiry: e.Expiry(), Holders: e.Holders()}
 	src, dst, ports, protocol := k.parts()
 	t.Client = src
 	if protocol == 0 {
@@ -111,8 +111,9 @@ type TableStats struct {
 	Inserted uint64 // entries made
 	Removed  uint64 // entries that went, for whatever reason
 	Expired  uint64 // of these, ended by their time
-	Evicted  uint64 // of these, not assured and displaced by a new one
+	Evicted  uint64 // of these, displaced by a new one before their time
 	Full     uint64 // insertions refused: no room, and nothing that may be displaced
+	PortFull uint64 // insertions refused: the client's port has too many connections
 }
 
 // Stats is what all tables count.
@@ -140,5 +141,6 @@ func (t *table) stats() TableStats {
 		Expired:  t.expired.Load(),
 		Evicted:  t.evicted.Load(),
 		Full:     t.full.Load(),
+		PortFull: t.portFull.Load(),
 	}
 }

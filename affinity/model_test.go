@@ -17,7 +17,7 @@ type model struct {
 type modelConn struct {
 	server   service.ID
 	state    State
-	flags    Flags
+	grade    Grade
 	expiry   Tick
 	template *modelTemplate
 }
@@ -80,7 +80,7 @@ func (m *machine) lookup(r *rapid.T, k Key) (Entry, bool) {
 	if ok != (c != nil) {
 		r.Fatalf("lookup at %d: found %v, model %+v", m.now, ok, c)
 	}
-	if ok && (e.Server() != c.server || e.State() != c.state || e.Flags() != c.flags || e.HasTemplate() != (c.template != nil)) {
+	if ok && (e.Server() != c.server || e.State() != c.state || e.Grade() != c.grade || e.HasTemplate() != (c.template != nil)) {
 		r.Fatalf("lookup: %+v, model %+v", e, c)
 	}
 	return e, ok
@@ -94,7 +94,7 @@ func (m *machine) lookupTemplate(r *rapid.T, k Key) (Entry, bool) {
 	if ok != (c != nil) {
 		r.Fatalf("template at %d: found %v, model %+v", m.now, ok, c)
 	}
-	if ok && (e.Server() != c.server || (e.Flags()&Assured != 0) != c.assured || e.Holders() != uint32(c.holders)) {
+	if ok && (e.Server() != c.server || e.Assured() != c.assured || e.Holders() != uint32(c.holders)) {
 		r.Fatalf("template: %+v, model %+v", e, c)
 	}
 	return e, ok
@@ -102,16 +102,15 @@ func (m *machine) lookupTemplate(r *rapid.T, k Key) (Entry, bool) {
 
 func (m *machine) LookupTemplate(r *rapid.T) { m.lookupTemplate(r, m.network(r)) }
 
+// state is one of TCP's, which is the protocol of all keys here.
+func (m *machine) state(r *rapid.T) State {
+	return StateTCPNone + State(rapid.IntRange(0, 10).Draw(r, "state"))
+}
+
 func (m *machine) Insert(r *rapid.T) {
 	k := m.key(r)
-	init := ConnInit{Server: m.server(r), State: State(rapid.IntRange(1, 10).Draw(r, "state")), Timeout: m.timeout(r)}
-	var held *modelTemplate
-	if rapid.Bool().Draw(r, "persistent") {
-		nk := m.network(r)
-		if e, ok := m.lookupTemplate(r, nk); ok && nk.v6 == k.v6 {
-			init.Template, held = e, m.template(nk)
-		}
-	}
+	init := ConnInit{Server: m.server(r), State: m.state(r), Timeout: m.timeout(r),
+		Grade: Grade(rapid.IntRange(0, int(MaxGrade)).Draw(r, "grade"))}
 	there := m.conn(k)
 	_, o := m.tables.Conns.Insert(m.tables.Conns.Hash(&k), &k, &init, m.now)
 	if want := map[bool]Outcome{true: Found, false: Inserted}[there != nil]; o != want {
@@ -119,10 +118,7 @@ func (m *machine) Insert(r *rapid.T) {
 	}
 	if there == nil {
 		m.forget(k)
-		if held != nil {
-			held.holders++
-		}
-		m.model.conns[k] = &modelConn{init.Server, init.State, 0, m.now + init.Timeout, held}
+		m.model.conns[k] = &modelConn{init.Server, init.State, init.Grade, m.now + init.Timeout, nil}
 	}
 	m.lookup(r, k)
 }
@@ -130,7 +126,7 @@ func (m *machine) Insert(r *rapid.T) {
 func (m *machine) InsertTemplate(r *rapid.T) {
 	k, id, timeout := m.network(r), m.server(r), m.timeout(r)
 	there := m.template(k)
-	_, o := m.tables.Templates.Insert(m.tables.Templates.Hash(&k), &k, id, 0, m.now, timeout)
+	_, o := m.tables.Templates.Insert(m.tables.Templates.Hash(&k), &k, id, m.now, timeout)
 	if want := map[bool]Outcome{true: Found, false: Inserted}[there != nil]; o != want {
 		r.Fatalf("insert template: %v, want %v", o, want)
 	}
@@ -140,31 +136,92 @@ func (m *machine) InsertTemplate(r *rapid.T) {
 	m.lookupTemplate(r, k)
 }
 
+// Hold lets a connection hold a template, if it has none and the families agree.
+func (m *machine) Hold(r *rapid.T) {
+	k, nk := m.key(r), m.network(r)
+	e, ok := m.lookup(r, k)
+	te, tok := m.lookupTemplate(r, nk)
+	if !ok || !tok {
+		return
+	}
+	c, held := m.conn(k), m.template(nk)
+	got := m.tables.Conns.Hold(&e, &te)
+	if want := k.v6 == nk.v6; got != want {
+		r.Fatalf("hold: %v, want %v", got, want)
+	}
+	if got && c.template == nil {
+		c.template = held
+		held.holders++
+	}
+	if again, _ := m.lookup(r, k); got && again != e {
+		r.Fatalf("after Hold the entry is %+v, its copy %+v", again, e)
+	}
+}
+
+func (m *machine) Assure(r *rapid.T) {
+	k := m.network(r)
+	if e, ok := m.lookupTemplate(r, k); ok {
+		if !m.tables.Templates.Assure(&e) {
+			r.Fatalf("a template that is there was not assured")
+		}
+		m.template(k).assured = true
+		m.lookupTemplate(r, k)
+	}
+}
+
 func (m *machine) Update(r *rapid.T) {
 	k := m.key(r)
 	e, ok := m.lookup(r, k)
 	if !ok {
 		return
 	}
-	c := m.conn(k)
-	state := State(rapid.IntRange(1, 10).Draw(r, "state"))
-	flags := Flags(rapid.IntRange(0, 1).Draw(r, "assured"))
-	timeout := m.timeout(r)
-	if !m.tables.Conns.Update(&e, state, flags, m.now, timeout) {
-		r.Fatalf("update of a connection that is there failed")
+	c, before := m.conn(k), *m.conn(k)
+	ev := stay
+	if rapid.Bool().Draw(r, "move") {
+		ev = event(m.state(r))
+		c.state = anyMove[c.state][ev]
 	}
-	if flags != 0 && c.flags == 0 && c.template != nil {
-		c.template.assured = true
+	if before.state == StateTCPClose && c.state == StateTCPEstablished && c.grade == Unassured {
+		c.state = before.state // what was never assured does not come back
 	}
-	c.state, c.flags = state, c.flags|flags
-	e, _ = m.tables.Conns.of(k.v6).find(m.tables.Conns.Hash(&k), &k)
-	m.settle(r, &c.expiry, e.Expiry(), timeout)
+	timeouts := lasting(m.timeout(r))
+	state, u := m.tables.Conns.Update(&e, &anyMove, ev, m.now, timeouts)
+	became := before.grade == Unassured && !c.state.opening()
+	if became {
+		c.grade = Assured
+	}
+	if want := map[bool]Updated{true: Became, false: Kept}[became]; u != want || state != c.state {
+		r.Fatalf("update of %+v with event %d: %v %v, want %v %v", before, ev, state, u, c.state, want)
+	}
+	now, _ := m.tables.Conns.of(k.v6).find(m.tables.Conns.Hash(&k), &k)
+	if u == Became && now != e {
+		r.Fatalf("after Update the entry is %+v, its copy %+v", now, e)
+	}
+	m.checkExpiry(r, c, &before, now.Expiry(), timeouts[c.state])
+	moved := now.Expiry() != before.expiry
+	if now.Grade() == c.grade+1 && before.grade != Unassured && before.state == c.state && moved && c.grade < MaxGrade {
+		c.grade++
+	}
+	m.lookup(r, k)
 }
 
-// settle checks an expiry that may lag behind by a little, and follows it.
+// checkExpiry checks the expiry after an update: in CLOSE a connection of grade 2 or more
+// keeps what it had, and an ordinary one is settled.
+func (m *machine) checkExpiry(r *rapid.T, c, before *modelConn, got, timeout Tick) {
+	kept := before.grade > Assured && c.state == StateTCPClose && before.expiry.After(m.now+timeout+TicksPerSecond)
+	switch {
+	case kept && got != before.expiry:
+		r.Fatalf("a reset changed the expiry %d to %d at %d", before.expiry, got, m.now)
+	case !kept:
+		m.settle(r, &c.expiry, got, timeout)
+	}
+	c.expiry = got
+}
+
+// settle checks an expiry, which is never early and late by a little, and follows it.
 func (m *machine) settle(r *rapid.T, expiry *Tick, got, timeout Tick) {
 	want := m.now + timeout
-	if lag := int32(want - got); lag >= TicksPerSecond || lag > int32(timeout+7)/8 || lag <= -TicksPerSecond {
+	if early := int32(want - got); early > 0 || early < -2*TicksPerSecond {
 		r.Fatalf("expiry %d, should be about %d for a timeout of %d", got, want, timeout)
 	}
 	*expiry = got
@@ -209,7 +266,8 @@ func (m *machine) Delete(r *rapid.T) {
 		if !m.tables.Conns.Delete(&e) {
 			r.Fatalf("delete of a connection that is there failed")
 		}
-		if m.tables.Conns.Delete(&e) || m.tables.Conns.Update(&e, e.State()^1, 0, m.now, 1) {
+		_, u := m.tables.Conns.Update(&e, &anyMove, event(e.State()^1), m.now, lasting(1))
+		if u != Gone || m.tables.Conns.Delete(&e) || m.tables.Conns.Hold(&e, &Entry{}) {
 			r.Fatalf("a deleted connection can be changed")
 		}
 		m.forget(k)

@@ -86,7 +86,9 @@ func overflow(b *testing.B, clients, exact int, cached int64) {
 			if !known {
 				server = ids[r.IntN(len(ids))]
 			}
-			if _, o := t.Templates.Insert(h, &k, server, Assured, now, timeout); o == Full && cached > 0 {
+			if e, o := t.Templates.Insert(h, &k, server, now, timeout); o == Inserted {
+				t.Templates.Assure(&e)
+			} else if cached > 0 {
 				cache.SetWithTTL(uint64(n), server, 1, time.Hour)
 				cache.Wait() // to its advantage: the next visit sees it
 			}

@@ -49,12 +49,12 @@ func firstPacket(t *testing.T, tables *Tables, n int, v6 bool, choice service.ID
 	te, ok := tables.Templates.Lookup(nh, &nk, 1)
 	if !ok {
 		var o Outcome
-		te, o = tables.Templates.Insert(nh, &nk, choice, 0, 1, 1000)
+		te, o = tables.Templates.Insert(nh, &nk, choice, 1, 1000)
 		if o == Inserted {
 			wins.Add(1)
 		}
 	}
-	init := ConnInit{Server: te.Server(), State: StateSynRecv, Timeout: 1000, Template: te}
+	init := ConnInit{Server: te.Server(), State: StateTCPSynRecv, Timeout: 1000}
 	e, o := tables.Conns.Insert(h, &k, &init, 1)
 	if o > Found {
 		t.Errorf("client %d: %v", n, o)
@@ -115,9 +115,15 @@ func (w *worker) step() {
 		}
 		delete(w.own, k)
 	case 2:
-		state := State(1 + w.random.IntN(8))
-		if there && !w.tables.Conns.Update(&e, state, Flags(w.random.IntN(2)), w.now, 100000) {
-			w.t.Errorf("own connection cannot be updated")
+		state := e.State() // a connection that was never assured does not come back from CLOSE
+		if state != StateTCPClose {
+			state = StateTCPNone + State(w.random.IntN(11))
+		}
+		if !there {
+			break
+		}
+		if got, u := w.tables.Conns.Update(&e, &anyMove, event(state), w.now, lasting(100000)); u == Gone || got != state {
+			w.t.Errorf("own connection cannot be updated: %v, is %v, should be %v", u, got, state)
 		}
 		if e, ok = w.tables.Conns.Lookup(h, &k, w.now); there && (!ok || e.State() != state) {
 			w.t.Errorf("own connection is in %v, should be in %v", e.State(), state)
@@ -128,33 +134,40 @@ func (w *worker) step() {
 }
 
 func (w *worker) insertOwn(h Hash, k *Key, there bool) {
-	nk := networkKey(16*w.random.IntN(3000), k.v6)
 	server := w.ids[w.random.IntN(len(w.ids))]
-	init := ConnInit{Server: server, State: StateSynRecv, Timeout: 100000}
-	nh := w.tables.Templates.Hash(&nk)
-	if te, ok := w.tables.Templates.Lookup(nh, &nk, w.now); ok {
-		init.Template = te
-	} else {
-		init.Template, _ = w.tables.Templates.Insert(nh, &nk, server, 0, w.now, Tick(1+w.random.IntN(20)))
-	}
+	init := ConnInit{Server: server, State: StateTCPSynRecv, Timeout: 100000}
 	e, o := w.tables.Conns.Insert(h, k, &init, w.now)
 	switch {
 	case o == Inserted && !there && e.Server() == server:
 		w.own[*k] = server
 	case o == Found && there && e.Server() == w.own[*k]:
-	case o == Unheld && !there: // the template expired and was swept in between
 	default:
 		w.t.Errorf("insert own: %v, there before: %v", o, there)
 	}
+	w.holdTemplate(&e)
+}
+
+// holdTemplate lets a connection of the worker's own hold a template that others hold, too.
+func (w *worker) holdTemplate(e *Entry) {
+	nk := networkKey(16*w.random.IntN(3000), e.IPv6())
+	nh, server := w.tables.Templates.Hash(&nk), w.ids[w.random.IntN(len(w.ids))]
+	te, ok := w.tables.Templates.Lookup(nh, &nk, w.now)
+	if !ok {
+		te, _ = w.tables.Templates.Insert(nh, &nk, server, w.now, Tick(1+w.random.IntN(20)))
+	}
+	// It may have expired and been swept in between.
+	if w.tables.Templates.Assure(&te) && w.tables.Conns.Hold(e, &te) && !e.HasTemplate() {
+		w.t.Error("a connection that holds a template does not know it")
+	}
 	if w.random.IntN(8) == 0 {
-		w.tables.Templates.Rebind(init.Template, w.ids[w.random.IntN(len(w.ids))])
-		w.tables.Templates.Refresh(&init.Template, w.now, Tick(1+w.random.IntN(20)))
+		w.tables.Templates.Rebind(te, w.ids[w.random.IntN(len(w.ids))])
+		w.tables.Templates.Refresh(&te, w.now, Tick(1+w.random.IntN(20)))
 	}
 }
 
 func (w *worker) insertShared() {
 	k := clientKey(1_000_000+w.random.IntN(2000), w.random.IntN(2) == 0)
-	init := ConnInit{Server: w.ids[w.random.IntN(len(w.ids))], State: StateUDP, Timeout: 100000}
+	init := ConnInit{Server: w.ids[w.random.IntN(len(w.ids))], State: StateTCPSynRecv, Timeout: 100000}
 	e, o := w.tables.Conns.Insert(w.tables.Conns.Hash(&k), &k, &init, w.now)
 	w.shared.mu.Lock()
 	defer w.shared.mu.Unlock()

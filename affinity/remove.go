@@ -1,32 +1,41 @@
 package affinity
 
-// dueFunc says whether an entry with this life word may go.
-type dueFunc func(life uint64, now Tick) bool
+// due says which entries may go: those that have expired by now, and those of a lower
+// grade than below.
+type due struct {
+	now   Tick
+	below Grade
+}
 
-// always is the dueFunc of a deletion that was asked for.
-func always(uint64, Tick) bool { return true }
+// always is for a deletion that was asked for.
+var always = due{below: MaxGrade + 1}
+
+// covers reports whether an entry with this life word may go.
+func (d *due) covers(life uint64) bool {
+	return gradeOf(life) < d.below || expired(life, d.now)
+}
 
 // remove deletes the entry of slot n if it is still the one with the ident
 // word id and is due.
-func (t *table) remove(n uint32, id uint64, now Tick, due dueFunc) bool {
+func (t *table) remove(n uint32, id uint64, when due) bool {
 	k := t.key(n, id)
 	if t.slot(n)[ident].Load() != id {
 		return false
 	}
-	home := t.home(t.secret.hash(&k))
+	home := t.home(t.hash(&k))
 	b := t.lock(home)
-	ok := t.removeLocked(home, &b, n, id, now, due)
+	ok := t.removeLocked(home, &b, n, id, when)
 	t.unlock(home, b)
 	return ok
 }
 
 // removeLocked is remove under the lock of the entry's home, whose bits are in b.
-func (t *table) removeLocked(home uint32, b *uint32, n uint32, id uint64, now Tick, due dueFunc) bool {
+func (t *table) removeLocked(home uint32, b *uint32, n uint32, id uint64, when due) bool {
 	s := t.slot(n)
 	if s[ident].Load() != id {
 		return false
 	}
-	bound, lived, ok := t.seal(s, id, now, due)
+	bound, lived, ok := t.seal(s, id, when)
 	if !ok {
 		return false
 	}
@@ -36,16 +45,16 @@ func (t *table) removeLocked(home uint32, b *uint32, n uint32, id uint64, now Ti
 	}
 	t.live.Add(-1)
 	t.removed.Add(1)
-	t.account(bound, lived, -1)
-	if held := uint32(bound >> bindUpper); t.templates != nil && held != 0 {
-		t.templates.release(held - 1)
+	t.account(id, bound, lived, -1)
+	if e := (Entry{ident: id, bind: bound}); t.templates != nil && e.HasTemplate() {
+		t.templates.release(e.other())
 	}
 	return true
 }
 
 // seal takes an entry's life, so that nobody can extend it any more, and returns
 // its last words. It fails if the entry is not due, or is a template that is held.
-func (t *table) seal(s *slot, id uint64, now Tick, due dueFunc) (bound, lived uint64, ok bool) {
+func (t *table) seal(s *slot, id uint64, when due) (bound, lived uint64, ok bool) {
 	bound = s[bind].Load()
 	if t.templates == nil {
 		// First nobody may hold it any more.
@@ -58,7 +67,7 @@ func (t *table) seal(s *slot, id uint64, now Tick, due dueFunc) (bound, lived ui
 	}
 	for {
 		lived = s[life].Load()
-		if !due(lived, now) {
+		if !when.covers(lived) {
 			break
 		}
 		if s[life].CompareAndSwap(lived, incarnation(freed(id))&lifeMask<<lifeOwn) {
@@ -82,7 +91,7 @@ func (t *table) shared(home, n uint32) bool {
 		return false
 	}
 	k := t.key(other, id)
-	return word.Load() == id && t.home(t.secret.hash(&k)) == home
+	return word.Load() == id && t.home(t.hash(&k)) == home
 }
 
 // hold adds a holder to a template. It fails if the template is gone.

@@ -12,10 +12,21 @@ type servers struct {
 	count []service.Counts
 	// thresholds are upper<<32 | lower; 0 is none.
 	thresholds []atomic.Uint64
+	// limits are the timeouts of each server's entries; nil if nobody said.
+	limits []atomic.Pointer[Timeouts]
 }
 
 func newServers(n uint32) *servers {
-	return &servers{count: make([]service.Counts, n+1), thresholds: make([]atomic.Uint64, n+1)}
+	return &servers{count: make([]service.Counts, n+1), thresholds: make([]atomic.Uint64, n+1),
+		limits: make([]atomic.Pointer[Timeouts], n+1)}
+}
+
+// timeouts returns those of a server's entries, nil if nobody said.
+func (s *servers) timeouts(number uint32) *Timeouts {
+	if number >= uint32(len(s.limits)) {
+		return nil
+	}
+	return s.limits[number].Load()
 }
 
 // counts returns a server's counts; those of number 0, which is no server, for a
@@ -64,14 +75,18 @@ func (s *servers) judge(number uint32) {
 		return
 	}
 	c := &s.count[number]
-	total := c.Active.Load() + c.Inactive.Load()
-	switch {
-	case total >= upper:
-		if !c.Overloaded.Load() {
-			c.Overloaded.Store(true)
+	for {
+		total, was := c.Active.Load()+c.Inactive.Load(), c.Overloaded.Load()
+		is := total >= upper
+		if was && !is {
+			is = !(lower != 0 && total < lower || lower == 0 && total*4 < upper*3)
 		}
-	case c.Overloaded.Load() && (lower != 0 && total < lower || lower == 0 && total*4 < upper*3):
-		c.Overloaded.Store(false)
+		if is == was {
+			return
+		}
+		// Somebody may have counted, and judged by the old flag, before it is stored. Nobody
+		// else would look again, so look once more.
+		c.Overloaded.Store(is)
 	}
 }
 
@@ -92,4 +107,12 @@ func (t *Tables) SetThresholds(number, upper, lower uint32) {
 	}
 	t.servers.counts(number).Overloaded.Store(false)
 	t.servers.judge(number)
+}
+
+// SetTimeouts says how long the entries of a server live. The tables need it to tell
+// for how long one was not heard, when they must make room. They must not change afterwards.
+func (t *Tables) SetTimeouts(number uint32, timeouts *Timeouts) {
+	if limits := t.servers.limits; number < uint32(len(limits)) && limits[number].Load() != timeouts {
+		limits[number].Store(timeouts)
+	}
 }

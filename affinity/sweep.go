@@ -59,7 +59,7 @@ func (t *Tables) sweepHome(tb *table, home, b uint32, now Tick) {
 			if !ok {
 				continue
 			}
-			if !tb.valid(&e, now) && tb.remove(n, id, now, expired) {
+			if !tb.valid(&e, now) && tb.remove(n, id, due{now: now}) {
 				tb.expired.Add(1)
 				continue
 			}

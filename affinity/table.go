@@ -21,6 +21,7 @@ type table struct {
 	servers  *servers
 	capacity int64
 	reach    uint32 // how many buckets makeRoom looks through
+	stays    Grade  // from which grade on an entry never gives way
 	v6       bool
 	// templates is the table of the connections' templates; nil in a table of templates.
 	templates *table
@@ -34,8 +35,10 @@ type table struct {
 	expired  atomic.Uint64 // of removed, those whose time was over
 	evicted  atomic.Uint64 // of removed, those displaced before their time
 	full     atomic.Uint64 // insertions refused
+	portFull atomic.Uint64 // insertions refused because of the client's port
+	content  atomic.Uint64 // a tick (high half), and the long searches for room in it (room.go)
 	attached uint64        // entries that Attach found; constant
-	_        [lineBytes - 40]byte
+	_        [lineBytes - 56]byte
 }
 
 // home returns the bucket where the search for a key begins.
@@ -230,11 +233,11 @@ func kept(bound, lived uint64, now Tick) bool {
 }
 
 // account tells the server of a new or deleted entry, by +1 or -1.
-func (t *table) account(bound, life uint64, by int64) {
+func (t *table) account(id, bound, lived uint64, by int64) {
 	number := service.ID(bound).Number()
 	if t.templates == nil {
 		t.servers.counts(number).Persistent.Add(by)
 		return
 	}
-	t.servers.account(number, State(life>>lifeState&maxState), by)
+	t.servers.account(number, stateOf(id, lived), by)
 }

@@ -146,9 +146,11 @@ func newTables(lines []line, config Config) *Tables {
 			servers:  t.servers,
 			capacity: int64(config.words()[i]),
 			reach:    reach(s.buckets, int(config.words()[i])),
+			stays:    Lasting,
 			v6:       i == connections6 || i == templates6,
 		}
 	}
+	t.tables[templates4].stays, t.tables[templates6].stays = Assured, Assured
 	t.tables[connections4].templates = t.tables[templates4]
 	t.tables[connections6].templates = t.tables[templates6]
 	t.directory = newDirectory(lines[headerLines : headerLines+int(config.Servers)])

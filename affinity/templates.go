@@ -21,8 +21,8 @@ func (t *Templates) of(v6 bool) *table {
 	return t.v4
 }
 
-// Hash returns the key's hash, good for connections and templates alike.
-func (t *Templates) Hash(k *Key) Hash { return t.secret.hash(k) }
+// Hash returns the hash of a template's key.
+func (t *Templates) Hash(k *Key) Hash { return t.secret.whole(k) }
 
 // Touch is Conns.Touch for templates.
 func (t *Templates) Touch(h Hash, v6 bool) uint64 { return t.of(v6).touch(h) }
@@ -44,10 +44,11 @@ func (t *Templates) Lookup(h Hash, k *Key, now Tick) (e Entry, ok bool) {
 }
 
 // Insert makes a template unless the key has a valid one. The outcome is
-// Inserted, Found with the entry of the one who came first, or Full.
-func (t *Templates) Insert(h Hash, k *Key, server service.ID, flags Flags, now, timeout Tick) (Entry, Outcome) {
-	lived := makeLife(now+timeout, StateNone, flags, 0, 0)
-	return t.of(k.v6).insert(h, k, uint64(server), lived, nil, now)
+// Inserted, Found with the entry of the one who came first, or Full. The new one is
+// unassured, and nobody holds it: it gives way to others until somebody assures it.
+func (t *Templates) Insert(h Hash, k *Key, server service.ID, now, timeout Tick) (Entry, Outcome) {
+	lived := makeLife(now+timeout, StateNone, Unassured, 0)
+	return t.of(k.v6).insert(h, k, uint64(server), lived, now)
 }
 
 // Rebind gives a template another server, because the one in e is no longer
@@ -68,8 +69,8 @@ func (t *Templates) Rebind(e Entry, server service.ID) (now Entry, won bool) {
 		}
 		next := bound&^0xffffffff | uint64(server)
 		if s[bind].CompareAndSwap(bound, next) {
-			tb.account(bound, 0, -1)
-			tb.account(next, 0, +1)
+			tb.account(e.ident, bound, 0, -1)
+			tb.account(e.ident, next, 0, +1)
 			e.bind = next
 			return e, true
 		}
@@ -82,15 +83,19 @@ func (t *Templates) Refresh(e *Entry, now, timeout Tick) bool {
 	return t.of(e.IPv6()).renew(e.slot(), incarnation(e.ident), now, timeout)
 }
 
-// Assure gives a template the flag Assured, so that it is never displaced.
-// Connections do it for theirs by themselves.
-func (t *Templates) Assure(e *Entry) {
+// Assure makes a template assured, so that it is never displaced: its client answered, or
+// has a second connection. It reports false if the template is gone.
+func (t *Templates) Assure(e *Entry) bool {
 	word := &t.of(e.IPv6()).slot(e.slot())[life]
 	for {
 		old := word.Load()
-		if !owns(e.ident, old) || assured(old) ||
-			word.CompareAndSwap(old, old|uint64(Assured)<<lifeFlags) {
-			return
+		if !owns(e.ident, old) {
+			return false
+		}
+		next := old | uint64(Assured)<<lifeGrade
+		if next == old || word.CompareAndSwap(old, next) {
+			e.life = next
+			return true
 		}
 	}
 }
@@ -98,5 +103,5 @@ func (t *Templates) Assure(e *Entry) {
 // Delete forgets a template that nothing holds. It reports false if it is held
 // or was gone already.
 func (t *Templates) Delete(e *Entry) bool {
-	return t.of(e.IPv6()).remove(e.slot(), e.ident, 0, always)
+	return t.of(e.IPv6()).remove(e.slot(), e.ident, always)
 }

@@ -14,16 +14,7 @@ import (
 )
 
 // slowHash is the formula of hash.go in integers without end.
-func slowHash(s *secret, k *Key) Hash {
-	src, dst, ports, protocol := k.parts()
-	words := []uint64{uint64(ports), uint64(protocol)}
-	if k.v6 {
-		for _, a := range []uint64{src.Hi, src.Lo, dst.Hi, dst.Lo} {
-			words = append(words, a>>32, a&0xffffffff)
-		}
-	} else {
-		words = append(words, uint64(src.V4()), uint64(dst.V4()))
-	}
+func slowHash(s *secret, words ...uint64) Hash {
 	sum := new(big.Int).SetUint64(s[0])
 	for i := 0; i < len(words); i += 2 {
 		a := new(big.Int).Add(new(big.Int).SetUint64(s[i+1]), new(big.Int).SetUint64(words[i]))
@@ -32,6 +23,18 @@ func slowHash(s *secret, k *Key) Hash {
 	}
 	sum.Rsh(sum, 32).And(sum, big.NewInt(math.MaxUint32))
 	return scatter(uint32(sum.Uint64()))
+}
+
+// halves are the words of addresses, 32 bits each: one of an IPv4 address.
+func halves(addrs ...packet.Addr) (words []uint64) {
+	for _, a := range addrs {
+		if a.Is4() {
+			words = append(words, uint64(a.V4()))
+		} else {
+			words = append(words, a.Hi>>32, a.Hi&0xffffffff, a.Lo>>32, a.Lo&0xffffffff)
+		}
+	}
+	return words
 }
 
 func TestHash(t *testing.T) {
@@ -50,8 +53,19 @@ func TestHash(t *testing.T) {
 		}
 		var k Key
 		k.SetConn(&tuple)
-		if got, want := s.hash(&k), slowHash(&s, &k); got != want {
-			r.Fatalf("%v: %#x, want %#x", tuple, got, want)
+		whole := append([]uint64{uint64(tuple.SrcPort)<<16 | uint64(tuple.DstPort), uint64(tuple.Protocol)}, halves(tuple.Src, tuple.Dst)...)
+		if got, want := s.whole(&k), slowHash(&s, whole...); got != want {
+			r.Fatalf("%v as a template: %#x, want %#x", tuple, got, want)
+		}
+		side := append(halves(tuple.Src), uint64(tuple.SrcPort)<<16|uint64(tuple.Protocol))
+		if !tuple.Src.Is4() {
+			side = append(side, 0)
+		}
+		if tuple.Protocol == protocolFragment {
+			side = whole
+		}
+		if got, want := s.conn(&k), slowHash(&s, side...); got != want {
+			r.Fatalf("%v as a connection: %#x, want %#x", tuple, got, want)
 		}
 		if c := listConn(&k, &Entry{}); c.Tuple != tuple && tuple.Protocol != protocolFragment {
 			r.Fatalf("%v comes back as %v", tuple, c.Tuple)
@@ -79,6 +93,10 @@ func TestHashSpreads(t *testing.T) {
 		},
 	}
 	for name, set := range sets {
+		hash := (*secret).conn
+		if name == "networks" || name == "marks" {
+			hash = (*secret).whole
+		}
 		for _, v6 := range []bool{false, true} {
 			for range 8 {
 				var s secret
@@ -89,7 +107,7 @@ func TestHashSpreads(t *testing.T) {
 				var k Key
 				for i := range n {
 					set(i, &k, v6)
-					count[uint64(s.hash(&k))*bins>>32]++
+					count[uint64(hash(&s, &k))*bins>>32]++
 				}
 				chi := 0.0
 				for _, c := range count {
@@ -130,14 +148,14 @@ func TestLayout(t *testing.T) {
 	tuple := packet.Tuple{Src: packet.AddrFrom4(0x01020304), Dst: packet.AddrFrom4(0x05060708), SrcPort: 0x1122, DstPort: 0x3344, Protocol: packet.UDP}
 	var k Key
 	k.SetConn(&tuple)
-	tables.Conns.Insert(tables.Conns.Hash(&k), &k, &ConnInit{Server: ids[2], State: StateUDP, Flags: Assured, Timeout: 5}, 0x100)
+	tables.Conns.Insert(tables.Conns.Hash(&k), &k, &ConnInit{Server: ids[2], State: StateUDP, Grade: 3, Timeout: 5}, 0x100)
 
 	// From here on as an XDP program would do it, from the header alone.
 	first, buckets := lines[3][0].Load()&0xffffffff, lines[3][0].Load()>>32
 	m := func(i int) uint64 { return lines[1+i/8][i%8].Load() }
-	sum := m(0) + (m(1)+0x11223344)*(m(2)+17) + (m(3)+0x01020304)*(m(4)+0x05060708)
+	sum := m(0) + (m(1)+0x01020304)*(m(2)+0x11220011)
 	home := uint64(scatter(uint32(sum>>32))) * buckets >> 32
-	want := [4]uint64{0x1122334411000002, uint64(ids[2]), 0x105 | 5<<32 | 1<<36, 0x0102030405060708}
+	want := [4]uint64{0x1122334411000002, uint64(ids[2]), 0x105 | 0<<32 | 3<<36, 0x0102030405060708}
 	for i, w := range want {
 		if got := lines[first+home][i].Load(); got != w {
 			t.Errorf("word %d is %#x, want %#x", i, got, w)
@@ -158,7 +176,7 @@ func TestBytesByEntry(t *testing.T) {
 	for _, v6 := range []bool{false, true} {
 		for i := range n {
 			k := clientKey(i, v6)
-			init := ConnInit{Server: ids[0], State: StateEstablished, Flags: Assured, Timeout: 100}
+			init := ConnInit{Server: ids[0], State: StateTCPEstablished, Grade: Assured, Timeout: 100}
 			if _, o := tables.Conns.Insert(tables.Conns.Hash(&k), &k, &init, 1); o != Inserted {
 				t.Fatalf("connection %d of %d, IPv6 %v: %v", i, n, v6, o)
 			}
@@ -175,7 +193,7 @@ func TestBytesByEntry(t *testing.T) {
 func TestNoAllocation(t *testing.T) {
 	config := Config{Connections4: 1000, Connections6: 1000, Templates4: 1000, Templates6: 1000, Servers: 4}
 	tables, ids := format(t, heapMemory(config), config, 1)
-	n := 0
+	n, timeouts := 0, lasting(500)
 	for _, v6 := range []bool{false, true} {
 		tuple := client(0, v6)
 		allocs := testing.AllocsPerRun(1000, func() {
@@ -186,10 +204,12 @@ func TestNoAllocation(t *testing.T) {
 			nk.SetMark(tuple.Src, 80)
 			h, nh := tables.Conns.Hash(&k), tables.Templates.Hash(&nk)
 			sink ^= tables.Conns.Touch(h, v6) ^ tables.Templates.Touch(nh, v6)
-			te, _ := tables.Templates.Insert(nh, &nk, ids[0], 0, Tick(n), 100)
-			tables.Conns.Insert(h, &k, &ConnInit{Server: ids[0], State: StateSynRecv, Timeout: 100, Template: te}, Tick(n))
+			te, _ := tables.Templates.Insert(nh, &nk, ids[0], Tick(n), 100)
+			tables.Conns.Insert(h, &k, &ConnInit{Server: ids[0], State: StateTCPSynRecv, Timeout: 100}, Tick(n))
 			e, _ := tables.Conns.Lookup(h, &k, Tick(n))
-			tables.Conns.Update(&e, StateEstablished, Assured, Tick(n), 500)
+			tables.Conns.Update(&e, &anyMove, event(StateTCPEstablished), Tick(n), timeouts)
+			tables.Templates.Assure(&te)
+			tables.Conns.Hold(&e, &te)
 			tables.Conns.RefreshTemplate(&e, Tick(n), 500)
 			te, _ = tables.Templates.Lookup(nh, &nk, Tick(n))
 			tables.Templates.Refresh(&te, Tick(n), 600)
@@ -218,12 +238,14 @@ func TestHotFunctionsInline(t *testing.T) {
 }
 
 func TestStrings(t *testing.T) {
-	if StateSynRecv.String() != "SYN_RECV" || StateFragment.String() != "FRAGMENT" || State(15).String() != "UNKNOWN" || Full.String() != "full" {
+	if StateTCPSynRecv.String() != "SYN_RECV" || StateFragment.String() != "FRAGMENT" || State(0x1f).String() != "UNKNOWN" ||
+		State(0xff).String() != "UNKNOWN" || PortFull.String() != "port_full" {
 		t.Error("names")
 	}
-	for s := StateNone; s <= StateFragment; s++ {
-		want := s == StateSynRecv || s == StateEstablished || s == StateSCTPEstablished
-		if s.Active() != want {
+	active := map[State]bool{StateTCPSynSent: true, StateTCPSynRecv: true, StateTCPSynAck: true,
+		StateTCPEstablished: true, StateSCTPEstablished: true}
+	for s := range State(NumStates) {
+		if s.Active() != active[s] {
 			t.Errorf("%v active: %v", s, s.Active())
 		}
 	}

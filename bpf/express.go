@@ -9,7 +9,7 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-// MaxStates is how many states a connection may have in the tables.
+// MaxStates is how many states a connection of one protocol may have in the tables.
 const MaxStates = 16
 
 // serverNumber is the part of a Server's ID that is its number; the rest is the
@@ -34,8 +34,8 @@ type Server struct {
 	Interface int      // index of the interface to send by
 	Ways      Ways     // how that interface can be sent by
 	MACs      [12]byte // destination and source, as they lie in a frame
-	// Timeouts are how long a connection lives on after a packet, by its state, in ticks
-	// of the tables (an eighth of a second).
+	// Timeouts are how long a connection lives on after a packet, by the number of its state
+	// (TCP's; UDP's one is 0), in ticks of the tables (an eighth of a second).
 	Timeouts [MaxStates]uint32
 	// Template is the same for the template that a connection holds, in ticks; 0 for a
 	// service whose packets do not refresh it.

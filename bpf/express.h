@@ -8,7 +8,7 @@
  * with ACK and without SYN, FIN and RST, or a UDP datagram, whose connection is
  * assured and stays in its state. Whatever else it meets, an entry that somebody
  * changes at this moment included, it leaves to the worker. So it decides nothing,
- * and writes nothing to the tables but an expiry, by compare-and-swap.
+ * and writes nothing to the tables but an expiry and a grade, by compare-and-swap.
  *
  * affinity/layout.go has the layout of the tables, and dataplane/decide.go what the
  * worker does. A test runs both over the same packets and tables.
@@ -36,10 +36,12 @@
 #define STATUS_LIVE 2
 #define BIND_TEMPLATE 32
 #define LIFE_STATE 32
-#define LIFE_ASSURED 36
+#define LIFE_GRADE 36
 #define LIFE_OWN 44
-#define LIFE_TEMPLATE 54
+#define LIFE_OTHER 54
 #define LIFE_MASK 0x3ff
+#define STATE_MASK 0xf
+#define GRADE_MASK 7 /* the highest, too; 0 is unassured */
 
 #define PROBES 31 /* buckets that an entry may be in */
 #define WORDS_PER_LINE 16 /* bucket words, 32 bits each */
@@ -48,14 +50,13 @@
 #define TICKS_PER_SECOND 8
 #define NANOSECONDS_PER_TICK (1000000000 / TICKS_PER_SECOND)
 
-/* affinity.State */
-#define STATE_ESTABLISHED 2
-#define STATE_FIN_WAIT 3
-#define STATE_CLOSE 4
-#define STATE_UDP 5
-#define STATE_TIME_WAIT 11
+/* Numbers of affinity.State, each within its protocol. */
+#define STATE_TCP_ESTABLISHED 1
+#define STATE_TCP_FIN_WAIT 4
+#define STATE_TCP_TIME_WAIT 5
+#define STATE_UDP 0
 /* The states that a segment with ACK alone leaves as they are. */
-#define STATES_TCP (1 << STATE_ESTABLISHED | 1 << STATE_FIN_WAIT | 1 << STATE_CLOSE | 1 << STATE_TIME_WAIT)
+#define STATES_TCP (1 << STATE_TCP_ESTABLISHED | 1 << STATE_TCP_FIN_WAIT | 1 << STATE_TCP_TIME_WAIT)
 
 struct key {
 	__u64 ident;
@@ -169,17 +170,17 @@ static __always_inline __u32 scatter(__u32 h)
 	return h ^ h >> 16;
 }
 
+/* A connection's hash is of the client's side alone: its address, port and protocol. */
 static __always_inline __u32 home_of(const struct table *t, const struct key *key, int ipv6)
 {
 	const __u64 *m = t->header->secret;
-	__u64 sum = m[0] + (m[1] + (key->ident >> IDENT_DESTINATION)) * (m[2] + (key->ident >> IDENT_PROTOCOL & 0xff));
+	__u64 side = (key->ident >> IDENT_DESTINATION & 0xffff0000) | (key->ident >> IDENT_PROTOCOL & 0xff);
+	__u64 sum = m[0];
 
-	sum += pair(&m[3], key->addr[0]);
-	if (ipv6) {
-		sum += pair(&m[5], key->addr[1]);
-		sum += pair(&m[7], key->addr[2]);
-		sum += pair(&m[9], key->addr[3]);
-	}
+	if (ipv6)
+		sum += pair(&m[1], key->addr[0]) + pair(&m[3], key->addr[1]) + (m[5] + side) * m[6];
+	else
+		sum += (m[1] + (key->addr[0] >> 32)) * (m[2] + side);
 	return (__u64)scatter(sum >> 32) * t->buckets >> 32;
 }
 
@@ -225,23 +226,53 @@ static __always_inline int find6(struct table *t, const struct flow *flow, struc
 	return find(t, home_of(t, key, 1), key, 1, e);
 }
 
-/*
- * Whether an expiry says already that its entry lives on for timeout, to within a
- * second, or an eighth of a short timeout (settled, affinity/entry.go).
- */
+/* By how much an expiry may lag behind unwritten (step, affinity/entry.go). */
+static __always_inline __u32 step_of(__u32 timeout)
+{
+	__u32 step = (timeout + 7) / 8;
+
+	return step < TICKS_PER_SECOND ? step : TICKS_PER_SECOND;
+}
+
+/* The expiry to write for an entry that is to live on for timeout (renewed). */
+static __always_inline __u32 renewed(__u32 now, __u32 timeout)
+{
+	return now + timeout + step_of(timeout) - 1;
+}
+
+/* Whether an expiry says already that its entry lives on for timeout (settled). */
 static __always_inline int settled(__u64 life, __u32 now, __u32 timeout)
 {
 	const __u32 late = TICKS_PER_SECOND - 1;
-	__u32 step = (timeout + 7) / 8;
 
-	return now + timeout - (__u32)life + late < (step < TICKS_PER_SECOND ? step : TICKS_PER_SECOND) + late;
+	return renewed(now, timeout) - (__u32)life + late < step_of(timeout) + late;
 }
 
-/* Restarts a timer, unless somebody else changes the word at this moment. */
-static __always_inline void renew(__u64 *slot, __u64 life, __u32 now, __u32 timeout)
+/* Writes an expiry into a life word, unless somebody else changes it at this moment. */
+static __always_inline void extend(__u64 *slot, __u64 life, __u64 next, __u32 expiry)
 {
-	if (!settled(life, now, timeout))
-		__sync_val_compare_and_swap(&slot[LIFE], life, (life & ~0xffffffffULL) | (__u32)(now + timeout));
+	__sync_val_compare_and_swap(&slot[LIFE], life, (next & ~0xffffffffULL) | expiry);
+}
+
+/* Whether the grade of a connection rises (rises, affinity/update.go). */
+static __always_inline int rises(const __u64 *m, __u64 ident, __u32 grade, __u32 now, __u32 timeout)
+{
+	__u32 draw = scatter(((__u32)(ident >> 32) ^ (__u32)ident ^ (__u32)(m[0] >> 32)) + now * 0x9e3779b1U);
+
+	return grade < GRADE_MASK && draw < (1ULL << 32 >> grade) * step_of(timeout) / TICKS_PER_SECOND;
+}
+
+/* Restarts the timer of a connection that stays in its state, of whatever grade above 0. */
+static __always_inline void renew(const struct table *t, const struct found *e, __u32 now, __u32 timeout)
+{
+	__u32 grade = e->life >> LIFE_GRADE & GRADE_MASK;
+	__u64 next = e->life;
+
+	if (settled(e->life, now, timeout))
+		return;
+	if (rises(t->header->secret, e->ident, grade, now, timeout))
+		next += 1ULL << LIFE_GRADE;
+	extend(e->slot, e->life, next, renewed(now, timeout));
 }
 
 /* Restarts the timer of the template that a connection holds. */
@@ -259,8 +290,8 @@ static __always_inline void renew_template(struct table *t, const struct found *
 	if (!ipv6 && slot & 1)
 		line += HALF;
 	life = READ(line[LIFE]);
-	if (!(((life >> LIFE_OWN) ^ (e->life >> LIFE_TEMPLATE)) & LIFE_MASK))
-		renew(line, life, now, timeout);
+	if (!(((life >> LIFE_OWN) ^ (e->life >> LIFE_OTHER)) & LIFE_MASK) && !settled(life, now, timeout))
+		extend(line, life, life, renewed(now, timeout));
 }
 
 /* The states in which the connection of this packet stays; 0 if the packet is for the worker. */
@@ -354,8 +385,8 @@ __attribute__((noinline)) int express(struct xdp_md *ctx, struct frame *parsed, 
 		    (__u64)f->next << IDENT_PROTOCOL;
 	if (!(f->family == 4 ? find4(&table, flow, &key, &e) : find6(&table, flow, &key, &e)))
 		return XDP_PASS;
-	state = e.life >> LIFE_STATE & 0xf;
-	if (!(states >> state & 1) || !(e.life >> LIFE_ASSURED & 1))
+	state = e.life >> LIFE_STATE & STATE_MASK;
+	if (!(states >> state & 1) || !(e.life >> LIFE_GRADE & GRADE_MASK))
 		return XDP_PASS;
 	now = bpf_ktime_get_coarse_ns() / NANOSECONDS_PER_TICK;
 	if ((__s32)((__u32)e.life - now) <= 0)
@@ -366,7 +397,7 @@ __attribute__((noinline)) int express(struct xdp_md *ctx, struct frame *parsed, 
 	action = way_to(server, flow->interface);
 	if (action == XDP_PASS || !rewrite(f, server))
 		return XDP_PASS;
-	renew(e.slot, e.life, now, server->timeouts[state]);
+	renew(&table, &e, now, server->timeouts[state]);
 	if (server->template)
 		renew_template(&table, &e, f->family == 6, now, server->template);
 	carried(server->id & SERVER_NUMBER, f->at + f->left - f->l3);

@@ -56,10 +56,17 @@ func TestExpressLaneWhileStatesChange(t *testing.T) {
 	tuple := tupleOf(t, known4)
 	key := keyOf(tuple)
 	hash, e := tables.Conns.Hash(&key), insert(t, tables, tuple, established)
+	var moves affinity.Moves // an event for each of the two states
+	states := []affinity.State{affinity.StateTCPFinWait, affinity.StateTCPEstablished}
+	var timeouts affinity.Timeouts
+	for i, state := range states {
+		moves[states[0]][i], moves[states[1]][i] = state, state
+		timeouts[state] = day / 2 // the lane is to renew it
+	}
 	const runs = 1_000_000
 	whileRunning(t, s, known4, runs, func() {
-		for _, state := range []affinity.State{affinity.StateFinWait, affinity.StateEstablished} {
-			tables.Conns.Update(&e, state, 0, now, day/2) // the lane is to renew it
+		for i, state := range states {
+			tables.Conns.Update(&e, &moves, affinity.Event(i), now, &timeouts)
 			if e, _ = tables.Conns.Lookup(hash, &key, now); e.State() != state {
 				t.Fatalf("%s, want %s", e.State(), state)
 			}
@@ -79,7 +86,7 @@ func TestExpressLaneWhileTablesAreTakenOver(t *testing.T) {
 	openLane(t, s, memory)
 	// Attach drops the entries of servers that the directory does not have.
 	to := affinity.Server{Addr: netip.MustParseAddr("10.0.0.1"), Port: 80}
-	id, err := tables.Assign(to.Service, to.Addr, to.Port)
+	id, err := tables.Assign(to.Service, to.Addr, to.Port, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -60,7 +60,7 @@ func formatTables(tb testing.TB, m *TableMemory, config affinity.Config) *affini
 }
 
 // established is what connections begin with: with a packet in each direction, for a day.
-var established = affinity.ConnInit{Server: laneID, State: affinity.StateEstablished, Flags: affinity.Assured, Timeout: day}
+var established = affinity.ConnInit{Server: laneID, State: affinity.StateTCPEstablished, Grade: affinity.Assured, Timeout: day}
 
 // connect makes the connections of flows.
 func connect(tb testing.TB, tables *affinity.Tables, flows ...packet.Tuple) {
@@ -289,7 +289,7 @@ func TestExpressLaneLeavesTornEntries(t *testing.T) {
 	openLane(t, s, memory)
 	const (
 		ident, bind, life, address = 0, 1, 2, 3
-		state, assured, own        = 32, 36, 44
+		state, grade, own          = 32, 36, 44
 	)
 	for family, p := range []packettest.Packet{known4, known6} {
 		slot := liveSlot(t, memory.Bytes(), family)
@@ -304,9 +304,9 @@ func TestExpressLaneLeavesTornEntries(t *testing.T) {
 			"of another port":                 {ident, 1 << 32},
 			"of another address":              {address, 1 << 63},
 			"its life is its predecessor's":   {life, 1 << own},
-			"not assured":                     {life, 1 << assured},
-			"in SYN_RECV":                     {life, (2 ^ 1) << state},
-			"in a state of UDP":               {life, (2 ^ 5) << state},
+			"not assured":                     {life, 1 << grade},
+			"in SYN_RECV":                     {life, (1 ^ 3) << state},
+			"in CLOSE":                        {life, (1 ^ 6) << state},
 			"expired long ago":                {life, 1 << 31},
 			"of a server's former generation": {bind, 1 << 20},
 			"of another server":               {bind, 1},

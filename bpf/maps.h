@@ -72,7 +72,7 @@ struct server {
 	__u32 ways;      /* how that one can be sent by */
 	__u8 macs[12];   /* destination, source */
 	__u32 template;  /* ticks; 0: packets do not refresh templates */
-	__u32 timeouts[STATES]; /* ticks, by state of the connection */
+	__u32 timeouts[STATES]; /* ticks, by number of the connection's state: TCP's; UDP's one is 0 */
 };
 
 enum ways {

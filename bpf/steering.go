@@ -20,7 +20,7 @@ const (
 
 // layout is the version of what the maps hold. Maps of another layout are left
 // to the program that is attached with them until Attach replaces it.
-const layout = 3
+const layout = 4
 
 // Options say how to open a Steering. The zero Options are an ephemeral one
 // that drops what has no socket and displaces nobody.

@@ -109,7 +109,7 @@ func (b *builder) before(key service.Key) *service.VirtualService {
 }
 
 func (b *builder) server(c *config.Service, s *config.Server, before *service.VirtualService) (*service.RealServer, error) {
-	id, err := b.tables.Assign(c.Key, s.Addr, s.Port)
+	id, err := b.tables.Assign(c.Key, s.Addr, s.Port, c.Method)
 	if err != nil {
 		return nil, fmt.Errorf("service %s: server %s: %w", c.Key, s.Addr, err)
 	}

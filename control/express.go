@@ -3,6 +3,7 @@ package control
 import (
 	"runtime"
 
+	"github.com/xlvs/xlvs/affinity"
 	"github.com/xlvs/xlvs/bpf"
 	"github.com/xlvs/xlvs/config"
 	"github.com/xlvs/xlvs/internal/nic"
@@ -158,9 +159,10 @@ func (d *Director) expressServers() (servers []bpf.Server) {
 			continue
 		}
 		s := bpf.Server{ID: uint32(t.ID), Interface: p.index, Ways: p.ways, MACs: t.MACs, Template: uint32(t.Template)}
-		for state, ticks := range t.Timeouts {
-			s.Timeouts[state] = uint32(ticks)
+		for number := range s.Timeouts { // TCP's, and UDP's one
+			s.Timeouts[number] = uint32(t.Timeouts[affinity.StateTCPNone+affinity.State(number)])
 		}
+		s.Timeouts[0] = uint32(t.Timeouts[affinity.StateUDP])
 		servers = append(servers, s)
 	}
 	return servers

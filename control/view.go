@@ -201,7 +201,7 @@ func tableStatus(stats affinity.Stats) []TableStatus {
 	row := func(name string, t affinity.TableStats) TableStatus {
 		return TableStatus{
 			Name: name, Live: t.Live, Capacity: t.Capacity, Inserted: t.Inserted,
-			Expired: t.Expired, Displaced: t.Evicted, Refused: t.Full,
+			Expired: t.Expired, Displaced: t.Evicted, Refused: t.Full + t.PortFull,
 		}
 	}
 	return []TableStatus{
@@ -243,7 +243,7 @@ func (d *Director) connections(yield func(*Connection) bool) {
 		return yield(&Connection{
 			Protocol: protocolName(c.Tuple.Protocol), State: c.State.String(),
 			Source: c.Tuple.Source(), Virtual: c.Tuple.Destination(), Destination: to,
-			Expires: c.Expiry.Since(now).Seconds(), Assured: c.Flags&affinity.Assured != 0, Templated: c.Persistent,
+			Expires: c.Expiry.Since(now).Seconds(), Assured: c.Grade >= affinity.Assured, Templated: c.Persistent,
 		})
 	})
 }
@@ -253,7 +253,7 @@ func (d *Director) templates(yield func(*Template) bool) {
 	d.tables.Templates.Range(now, func(t affinity.Template) bool {
 		out := &Template{
 			Mark: t.Mark, Client: t.Client.Netip(), Destination: servers[t.Server],
-			Expires: max(0, t.Expiry.Since(now).Seconds()), Connections: t.Holders, Assured: t.Flags&affinity.Assured != 0,
+			Expires: max(0, t.Expiry.Since(now).Seconds()), Connections: t.Holders, Assured: t.Grade >= affinity.Assured,
 		}
 		if t.Mark == 0 {
 			out.Protocol, out.Virtual = protocolName(t.Protocol), netip.AddrPortFrom(t.Addr.Netip(), t.Port)

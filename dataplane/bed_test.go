@@ -90,7 +90,7 @@ func (b *bed) serve(vs service.VirtualService, addrs ...string) *service.Virtual
 	}
 	for i, a := range addrs {
 		addr := netip.MustParseAddr(a)
-		id, err := b.tables.Assign(vs.Key, addr, vs.Key.Port)
+		id, err := b.tables.Assign(vs.Key, addr, vs.Key.Port, service.Direct)
 		if err != nil {
 			b.tb.Fatal(err)
 		}

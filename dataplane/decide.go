@@ -45,16 +45,35 @@ func (f *Forwarder) carry(j int, entry *affinity.Entry, frame *Frame) Verdict {
 	if s == nil || (e == eventSyn && f.mayReschedule(entry, s)) {
 		return f.reschedule(j, entry, s, frame)
 	}
-	state := next[entry.State()][e]
-	flags := affinity.Assured // the client answered, or came back: it is no invented address
-	if state == affinity.StateSynRecv || state == affinity.StateSCTPInit {
-		flags = 0
+	switch _, u := f.tables.Conns.Update(entry, &moves, e, f.now, &s.svc.timeouts); u {
+	case affinity.Gone:
+		return f.reschedule(j, entry, s, frame)
+	case affinity.Became:
+		f.hold(entry, s, &p.Tuple)
 	}
-	f.tables.Conns.Update(entry, state, flags, f.now, s.svc.timeouts[state])
 	if s.svc.Persistence.Refresh == service.RefreshPacket && s.svc.Persistent {
 		f.tables.Conns.RefreshTemplate(entry, f.now, s.svc.template)
 	}
 	return f.xmit(s, p, frame)
+}
+
+// hold makes the template of a connection that was just assured assured, too, and lets
+// the connection hold it. It finds the template by its key. One that gave way meanwhile
+// is made anew; one that has another server by now stands, and the connection does without.
+func (f *Forwarder) hold(entry *affinity.Entry, s *server, t *packet.Tuple) {
+	if !s.svc.Persistent {
+		return
+	}
+	templates, key := &f.tables.Templates, &f.key
+	setTemplateKey(key, s.svc.VirtualService, t)
+	h := templates.Hash(key)
+	template, found := templates.Lookup(h, key, f.now)
+	if !found {
+		template, _ = templates.Insert(h, key, s.id, f.now, s.svc.template)
+	}
+	if template.Valid() && template.Server() == s.id && templates.Assure(&template) {
+		f.tables.Conns.Hold(entry, &template)
+	}
 }
 
 // mayReschedule tells whether a SYN for a known connection is a new one that
@@ -64,7 +83,7 @@ func (f *Forwarder) mayReschedule(entry *affinity.Entry, s *server) bool {
 	if s.svc.ExpireNoDest && s.real.Weight == 0 {
 		return true
 	}
-	finished := entry.State() == affinity.StateClose || entry.State() == affinity.StateTimeWait
+	finished := entry.State() == affinity.StateTCPClose || entry.State() == affinity.StateTCPTimeWait
 	return finished && !entry.HasTemplate()
 }
 
@@ -98,10 +117,7 @@ func (f *Forwarder) noteFragment(p *packet.Parsed, v Verdict) {
 	}
 	key := &f.key
 	key.SetFragment(&p.Tuple, p.FragmentID)
-	f.init = affinity.ConnInit{
-		Server:  f.chosen,
-		State:   affinity.StateFragment,
-		Timeout: f.snapshot.lookup(f.chosen).svc.timeouts[affinity.StateFragment],
-	}
-	f.tables.Conns.Insert(f.tables.Conns.Hash(key), key, &f.init, f.now)
+	timeout := f.snapshot.lookup(f.chosen).svc.timeouts[affinity.StateFragment]
+	conns := &f.tables.Conns
+	conns.SetFragment(conns.Hash(key), key, f.chosen, &affinity.Entry{}, f.now, timeout)
 }

@@ -101,9 +101,10 @@ func (l *lane) each(do func(b *bed)) {
 func (l *lane) servers() (servers []bpf.Server) {
 	for t := range l.with.plane.Snapshot().Targets() {
 		s := bpf.Server{ID: uint32(t.ID), Interface: 1, Ways: bpf.Back, MACs: t.MACs, Template: uint32(t.Template)}
-		for i, ticks := range t.Timeouts {
-			s.Timeouts[i] = uint32(ticks)
+		for number := range s.Timeouts { // TCP's, and UDP's one
+			s.Timeouts[number] = uint32(t.Timeouts[affinity.StateTCPNone+affinity.State(number)])
 		}
+		s.Timeouts[0] = uint32(t.Timeouts[affinity.StateUDP])
 		servers = append(servers, s)
 	}
 	return servers
@@ -378,7 +379,9 @@ func TestWhatTheExpressLaneTakes(t *testing.T) {
 		{"what follows a FIN", tcp.ACK(), true},
 		{"an SCTP packet", IPv4(client, vip).SCTP(1000, 80).Chunk(chunkInit), false},
 		{"a reset", tcp6.RST(), false},
-		{"what follows a reset", tcp6.ACK(), true},
+		{"what brings it back", tcp6.ACK(), false},
+		{"what follows that", tcp6.ACK(), true},
+		{"another reset", tcp6.RST(), false},
 	} {
 		if step.what == "no flag at all" { // closes the connection: on one of its own
 			l.send(IPv4(client, vip).TCP(1001, 80).SYN().Frame(t))

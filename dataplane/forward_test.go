@@ -388,11 +388,11 @@ func TestClosedConnectionMayBeScheduledAnew(t *testing.T) {
 func TestStatesAreThoseOfIPVS(t *testing.T) {
 	conn := IPv4(client, vip).TCP(1, 80)
 	for want, packets := range map[affinity.State][]Packet{
-		affinity.StateSynRecv:     {conn.SYN(), conn.RST()},
-		affinity.StateEstablished: {conn.SYN(), conn.ACK(), conn.SYN()},
-		affinity.StateFinWait:     {conn.SYN(), conn.ACK(), conn.FIN(), conn.ACK()},
-		affinity.StateTimeWait:    {conn.SYN(), conn.FIN(), conn.ACK()},
-		affinity.StateClose:       {conn.SYN(), conn.ACK(), conn.Flags(packet.URG), conn.ACK()},
+		affinity.StateTCPSynRecv:     {conn.SYN(), conn.RST()},
+		affinity.StateTCPEstablished: {conn.SYN(), conn.ACK(), conn.SYN()},
+		affinity.StateTCPFinWait:     {conn.SYN(), conn.ACK(), conn.FIN(), conn.ACK()},
+		affinity.StateTCPTimeWait:    {conn.SYN(), conn.FIN(), conn.ACK()},
+		affinity.StateTCPClose:       {conn.SYN(), conn.ACK(), conn.Flags(packet.URG), conn.RST()},
 	} {
 		b := newBed(t, small)
 		b.serve(tcpService(80), "10.0.0.1")
@@ -491,7 +491,7 @@ func TestPacketsOfOneNewConnectionInOneBatch(t *testing.T) {
 		t.Error("round robin gave both connections one server")
 	}
 	b.tables.Conns.Range(b.now, func(c affinity.Conn) bool {
-		if c.State != affinity.StateEstablished {
+		if c.State != affinity.StateTCPEstablished {
 			t.Errorf("%v is %v, want ESTABLISHED", c.Tuple, c.State)
 		}
 		return true

@@ -30,9 +30,8 @@ func (f *Forwarder) schedule(j, m int, frame *Frame) Verdict {
 		return Verdict{Reason: FTPDataSource}
 	}
 	var s *server
-	var template affinity.Entry
 	if svc.Persistent {
-		s, template = f.persistent(svc, &p.Tuple, &f.missed.keys[m], f.missed.hashes[m])
+		s = f.persistent(svc, &p.Tuple, &f.missed.keys[m], f.missed.hashes[m])
 	} else {
 		s = f.pick(svc, &p.Tuple)
 	}
@@ -43,7 +42,7 @@ func (f *Forwarder) schedule(j, m int, frame *Frame) Verdict {
 		f.counters.opened(s.id.Number())
 		return f.xmit(s, p, frame)
 	}
-	return f.open(j, s, state, &template, frame)
+	return f.open(j, s, state, frame)
 }
 
 // service finds the packet's virtual service, nil if none claims it.
@@ -54,15 +53,13 @@ func (f *Forwarder) service(p *packet.Parsed) *service.VirtualService {
 
 // open makes the connection's entry and forwards its first packet. If another
 // worker was faster, its entry counts.
-func (f *Forwarder) open(j int, s *server, state affinity.State, template *affinity.Entry, frame *Frame) Verdict {
+func (f *Forwarder) open(j int, s *server, state affinity.State, frame *Frame) Verdict {
 	p := &f.parsed[f.known.frame[j]]
-	f.init = affinity.ConnInit{Server: s.id, State: state, Timeout: s.svc.timeouts[state], Template: *template}
+	f.init = affinity.ConnInit{Server: s.id, State: state, Timeout: s.svc.timeouts[state]}
 	entry, outcome := f.tables.Conns.Insert(f.known.hashes[j], &f.known.keys[j], &f.init, f.now)
 	switch outcome {
-	case affinity.Full:
+	case affinity.Full, affinity.PortFull:
 		return Verdict{Reason: TableFull}
-	case affinity.Unheld: // the template ended this moment: a new one would have the same server as likely as not
-		return f.open(j, s, state, &affinity.Entry{}, frame)
 	case affinity.Found:
 		if s = f.snapshot.lookup(entry.Server()); s == nil {
 			return Verdict{Reason: ServerGone}
@@ -85,37 +82,39 @@ func (f *Forwarder) pick(svc *service.VirtualService, t *packet.Tuple) *server {
 }
 
 // persistent finds the server that the client's template names, or schedules
-// the client and makes one.
-func (f *Forwarder) persistent(svc *service.VirtualService, t *packet.Tuple, key *affinity.Key, hash affinity.Hash) (*server, affinity.Entry) {
-	template, found := f.tables.Templates.Lookup(hash, key, f.now)
+// the client and makes one. A second connection of the client assures it.
+func (f *Forwarder) persistent(svc *service.VirtualService, t *packet.Tuple, key *affinity.Key, hash affinity.Hash) *server {
+	templates := &f.tables.Templates
+	template, found := templates.Lookup(hash, key, f.now)
 	if found {
 		if s := f.snapshot.lookup(template.Server()); s != nil && honours(svc, s) {
 			if svc.Persistence.Refresh == service.RefreshConnection {
-				f.tables.Templates.Refresh(&template, f.now, s.svc.template)
+				templates.Refresh(&template, f.now, s.svc.template)
 			}
-			return s, template
+			templates.Assure(&template)
+			return s
 		}
 	}
 	s := f.pick(svc, t)
 	if s == nil {
-		return nil, affinity.Entry{}
+		return nil
 	}
 	if found {
-		template, _ = f.tables.Templates.Rebind(template, s.id)
+		template, _ = templates.Rebind(template, s.id)
 		if template.Valid() {
-			f.tables.Templates.Refresh(&template, f.now, s.svc.template)
+			templates.Refresh(&template, f.now, s.svc.template)
 		}
 	} else {
-		template, _ = f.tables.Templates.Insert(hash, key, s.id, 0, f.now, s.svc.template)
+		template, _ = templates.Insert(hash, key, s.id, f.now, s.svc.template)
 	}
-	if !template.Valid() { // no room, or gone this moment: the connection does without
-		return s, affinity.Entry{}
+	// Another worker may have been faster: then its choice counts. Without a template, for
+	// there was no room or it went this moment, the connection does without.
+	if template.Valid() {
+		if now := f.snapshot.lookup(template.Server()); now != nil {
+			return now
+		}
 	}
-	// Another worker may have been faster: then its choice counts.
-	if now := f.snapshot.lookup(template.Server()); now != nil {
-		return now, template
-	}
-	return s, affinity.Entry{}
+	return s
 }
 
 // honours tells whether a template of server s still counts

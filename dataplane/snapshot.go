@@ -56,8 +56,8 @@ type server struct {
 // virtual is a service with its times in ticks.
 type virtual struct {
 	*service.VirtualService
-	timeouts [states]affinity.Tick // by connection state
-	template affinity.Tick
+	timeouts affinity.Timeouts
+	template affinity.Tick // timeouts has it, too
 }
 
 // Hop is where a real server is on the network.
@@ -89,20 +89,21 @@ func newVirtual(vs *service.VirtualService) *virtual {
 	v := &virtual{VirtualService: vs, template: lasting(vs.Persistence.Timeout)}
 	t := &vs.Timeouts
 	for state, d := range map[affinity.State]time.Duration{
-		affinity.StateSynRecv:         t.SynRecv,
-		affinity.StateEstablished:     t.Established,
-		affinity.StateFinWait:         t.FinWait,
-		affinity.StateTimeWait:        t.FinWait,
-		affinity.StateClose:           t.Close,
-		affinity.StateUDP:             t.UDP,
-		affinity.StateSCTPInit:        t.SCTPInit,
-		affinity.StateSCTPEstablished: t.SCTPEstablished,
-		affinity.StateSCTPShutdown:    t.SCTPShutdown,
-		affinity.StateSCTPClosed:      t.SCTPClosed,
-		affinity.StateFragment:        t.Fragment,
+		affinity.StateTCPSynRecv:           t.SynRecv,
+		affinity.StateTCPEstablished:       t.Established,
+		affinity.StateTCPFinWait:           t.FinWait,
+		affinity.StateTCPTimeWait:          t.FinWait,
+		affinity.StateTCPClose:             t.Close,
+		affinity.StateUDP:                  t.UDP,
+		affinity.StateSCTPInit:             t.SCTPInit,
+		affinity.StateSCTPEstablished:      t.SCTPEstablished,
+		affinity.StateSCTPShutdownReceived: t.SCTPShutdown,
+		affinity.StateSCTPClosed:           t.SCTPClosed,
+		affinity.StateFragment:             t.Fragment,
 	} {
 		v.timeouts[state] = lasting(d)
 	}
+	v.timeouts[affinity.StateNone] = v.template
 	return v
 }
 
@@ -123,10 +124,10 @@ func (s *Snapshot) lookup(id service.ID) *server {
 // server.
 type Target struct {
 	ID       service.ID
-	Port     uint8                 // as Hop has it
-	MACs     [12]byte              // destination and source, as they lie in a frame
-	Timeouts [states]affinity.Tick // by connection state
-	Template affinity.Tick         // if packets refresh the template of their connection, else 0
+	Port     uint8    // as Hop has it
+	MACs     [12]byte // destination and source, as they lie in a frame
+	Timeouts affinity.Timeouts
+	Template affinity.Tick // if packets refresh the template of their connection, else 0
 }
 
 // Targets are the servers whose next hop is known, by number.
@@ -163,8 +164,16 @@ func NewPlane(tables *affinity.Tables, servers int, first *Snapshot) *Plane {
 	return p
 }
 
-// Publish makes s the snapshot of every batch that starts from now on.
-func (p *Plane) Publish(s *Snapshot) { p.snapshot.Store(s) }
+// Publish makes s the snapshot of every batch that starts from now on, and tells the tables
+// how long the entries of its servers live.
+func (p *Plane) Publish(s *Snapshot) {
+	for i := range s.servers {
+		if server := &s.servers[i]; server.id != 0 {
+			p.Tables.SetTimeouts(server.id.Number(), &server.svc.timeouts)
+		}
+	}
+	p.snapshot.Store(s)
+}
 
 // Snapshot is the current one.
 func (p *Plane) Snapshot() *Snapshot { return p.snapshot.Load() }

@@ -10,25 +10,19 @@ import (
 // ip_vs_proto_sctp.c. TIME_WAIT, which they reach from SYN_RECV by a FIN, has the
 // timeout of FIN_WAIT, as there.
 
-// states is how many states a connection entry can hold (four bits).
-const states = 16
-
-// event is what a packet means to a connection's state.
-type event uint8
-
+// What a packet means to a connection's state.
 const (
-	eventNone event = iota // changes nothing
+	eventNone affinity.Event = iota // changes nothing
 	eventSyn
 	eventFin
 	eventAck
 	eventRst
 	eventOdd // a TCP segment with none of these flags
-	events
 )
 
 // tcpEvents is the event of each combination of TCP flags (tcp_state_idx: RST,
 // SYN, FIN, ACK in this order).
-var tcpEvents = func() (t [256]event) {
+var tcpEvents = func() (t [256]affinity.Event) {
 	for flags := range t {
 		switch f := uint8(flags); {
 		case f&packet.RST != 0:
@@ -57,7 +51,7 @@ const (
 )
 
 // sctpEvents is the event of each first chunk of an SCTP packet.
-var sctpEvents = func() (t [256]event) {
+var sctpEvents = func() (t [256]affinity.Event) {
 	for chunk := range t {
 		switch chunk {
 		case chunkInit:
@@ -73,35 +67,39 @@ var sctpEvents = func() (t [256]event) {
 	return t
 }()
 
-// next is the state after an event. A row of zeros keeps every state.
-var next = func() (t [states][events]affinity.State) {
-	for state := range t {
-		for e := range t[state] {
-			t[state][e] = affinity.State(state)
-		}
-	}
+// moves is the state after an event. An acknowledgement brings a connection back from CLOSE:
+// the reset may have been forged.
+var moves = func() (t affinity.Moves) {
 	row := func(s affinity.State, syn, fin, ack, rst affinity.State) {
 		t[s][eventSyn], t[s][eventFin], t[s][eventAck], t[s][eventRst] = syn, fin, ack, rst
 	}
-	row(affinity.StateSynRecv, affinity.StateSynRecv, affinity.StateTimeWait, affinity.StateEstablished, affinity.StateSynRecv)
-	row(affinity.StateEstablished, affinity.StateEstablished, affinity.StateFinWait, affinity.StateEstablished, affinity.StateClose)
-	row(affinity.StateFinWait, affinity.StateSynRecv, affinity.StateFinWait, affinity.StateFinWait, affinity.StateClose)
-	row(affinity.StateTimeWait, affinity.StateSynRecv, affinity.StateTimeWait, affinity.StateTimeWait, affinity.StateClose)
-	row(affinity.StateClose, affinity.StateSynRecv, affinity.StateClose, affinity.StateClose, affinity.StateClose)
-
-	for _, s := range []affinity.State{affinity.StateSynRecv, affinity.StateEstablished, affinity.StateFinWait, affinity.StateTimeWait} {
-		t[s][eventOdd] = affinity.StateClose // set_tcp_state has no row for it
+	const (
+		synRecv, established = affinity.StateTCPSynRecv, affinity.StateTCPEstablished
+		finWait, timeWait    = affinity.StateTCPFinWait, affinity.StateTCPTimeWait
+		closed               = affinity.StateTCPClose
+	)
+	row(synRecv, synRecv, timeWait, established, synRecv)
+	row(established, established, finWait, established, closed)
+	row(finWait, synRecv, finWait, finWait, closed)
+	row(timeWait, synRecv, timeWait, timeWait, closed)
+	row(closed, synRecv, closed, established, closed)
+	for _, s := range []affinity.State{synRecv, established, finWait, timeWait} {
+		t[s][eventOdd] = closed // set_tcp_state has no row for it
 	}
 
-	row(affinity.StateSCTPInit, affinity.StateSCTPInit, affinity.StateSCTPShutdown, affinity.StateSCTPEstablished, affinity.StateSCTPClosed)
-	row(affinity.StateSCTPEstablished, affinity.StateSCTPEstablished, affinity.StateSCTPShutdown, affinity.StateSCTPEstablished, affinity.StateSCTPClosed)
-	row(affinity.StateSCTPShutdown, affinity.StateSCTPInit, affinity.StateSCTPShutdown, affinity.StateSCTPShutdown, affinity.StateSCTPClosed)
-	row(affinity.StateSCTPClosed, affinity.StateSCTPInit, affinity.StateSCTPClosed, affinity.StateSCTPClosed, affinity.StateSCTPClosed)
+	const (
+		initial, associated = affinity.StateSCTPInit, affinity.StateSCTPEstablished
+		shutdown, ended     = affinity.StateSCTPShutdownReceived, affinity.StateSCTPClosed
+	)
+	row(initial, initial, shutdown, associated, ended)
+	row(associated, associated, shutdown, associated, ended)
+	row(shutdown, initial, shutdown, shutdown, ended)
+	row(ended, initial, ended, ended, ended)
 	return t
 }()
 
 // eventOf is what the packet means to its connection.
-func eventOf(p *packet.Parsed) event {
+func eventOf(p *packet.Parsed) affinity.Event {
 	switch p.Tuple.Protocol {
 	case packet.TCP:
 		return tcpEvents[p.Flags]
@@ -119,11 +117,11 @@ func opens(p *packet.Parsed, sloppy bool) (affinity.State, bool) {
 	case packet.TCP:
 		switch tcpEvents[p.Flags] {
 		case eventSyn:
-			return affinity.StateSynRecv, true
+			return affinity.StateTCPSynRecv, true
 		case eventAck:
-			return affinity.StateEstablished, sloppy
+			return affinity.StateTCPEstablished, sloppy
 		case eventFin, eventOdd:
-			return affinity.StateClose, sloppy
+			return affinity.StateTCPClose, sloppy
 		}
 		return 0, false
 	case packet.SCTP:

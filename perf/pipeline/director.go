@@ -98,7 +98,7 @@ func (d *director) service(v6 bool) (*service.VirtualService, map[service.ID]dat
 		if v6 {
 			addr = netip.AddrFrom16([16]byte{0: 0xfd, 15: 1 + n})
 		}
-		id, err := d.tables.Assign(vs.Key, addr, 0)
+		id, err := d.tables.Assign(vs.Key, addr, 0, service.Direct)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -43,7 +43,7 @@ func openXLVS(capacity int) (store, error) {
 	}
 	key := service.Key{Protocol: packet.TCP, Addr: vip, Port: 80}
 	for n := 1; n <= servers; n++ {
-		if s.ids[n], err = s.tables.Assign(key, netip.AddrFrom4([4]byte{10, 255, 0, byte(n)}), 80); err != nil {
+		if s.ids[n], err = s.tables.Assign(key, netip.AddrFrom4([4]byte{10, 255, 0, byte(n)}), 80, service.Direct); err != nil {
 			s.close()
 			return nil, fmt.Errorf("number server %d: %w", n, err)
 		}
@@ -75,7 +75,7 @@ func (s *xlvsStore) insert(clients []uint32) {
 		conns.Stage(k.key[:n], k.hash[:n])
 		for i, client := range clients[:n] {
 			init := affinity.ConnInit{
-				Server: s.ids[serverOf(client)], State: affinity.StateEstablished, Flags: affinity.Assured,
+				Server: s.ids[serverOf(client)], State: affinity.StateTCPEstablished, Grade: affinity.Assured,
 				Timeout: affinity.Ticks(lifetime),
 			}
 			conns.Insert(k.hash[i], &k.key[i], &init, now)
@@ -113,7 +113,7 @@ func (s *xlvsStore) assign(client, server uint32) uint32 {
 	k.make(conns, []uint32{client})
 	e, ok := conns.Lookup(k.hash[0], &k.key[0], now)
 	if !ok {
-		init := affinity.ConnInit{Server: s.ids[server], State: affinity.StateSynRecv, Timeout: affinity.Ticks(lifetime)}
+		init := affinity.ConnInit{Server: s.ids[server], State: affinity.StateTCPSynRecv, Timeout: affinity.Ticks(lifetime)}
 		e, _ = conns.Insert(k.hash[0], &k.key[0], &init, now)
 	}
 	for n, id := range s.ids {

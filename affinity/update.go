@@ -1,0 +1,104 @@
+package affinity
+
+// Updated is what a packet did to its connection beside the state.
+type Updated uint8
+
+// The effects.
+const (
+	// Kept: it is there, and as well known as before.
+	Kept Updated = iota
+	// Gone: there was something to write, and the entry is no longer there.
+	Gone
+	// Became: this packet assured it. Its template is to be assured and held now.
+	Became
+)
+
+// Update says that a packet of a connection came, and what it means: m says in which
+// state it leaves the connection, t how long that lives then. Both are computed from
+// the entry as it is when it is written, so that packets on two workers take effect one
+// after the other. It writes only if something changed that matters, for the expiry a
+// second or an eighth of the timeout.
+//
+// A connection is assured by the first packet that does not leave it in an opening state
+// (IP_VS_CTPL_S_ASSURED), for UDP by its second packet. From then on its grade g rises with
+// probability 2^-g when a packet that changes no state moves the expiry, so at most once a
+// second: who is heard for some 15 seconds comes to Lasting, who sends two
+// packets or two thousand at once does not.
+//
+// A reset may be forged. So an acknowledgement brings a TCP connection of grade 1 or more back
+// from CLOSE, if m says so, and one of grade 2 or more keeps in CLOSE the time that it had left.
+func (c *Conns) Update(e *Entry, m *Moves, ev Event, now Tick, t *Timeouts) (State, Updated) {
+	from := e.State()
+	if from < NumStates && ev < MaxEvents {
+		to := m[from][ev]
+		if (to == from || to == StateNone) && settled(e.life, now, t[from]) &&
+			(assured(e.life) || from.opening()) {
+			return from, Kept
+		}
+	}
+	return c.update(e, m, ev, now, t)
+}
+
+// update is the writing part of Update.
+func (c *Conns) update(e *Entry, m *Moves, ev Event, now Tick, t *Timeouts) (State, Updated) {
+	s := c.of(e.IPv6()).slot(e.slot())
+	for {
+		old := s[life].Load()
+		if !owns(e.ident, old) {
+			return StateNone, Gone
+		}
+		// Read after life: see holdLocked.
+		bound := s[bind].Load()
+		next, from, to := c.move(e.ident, bound, old, m, ev, now, t)
+		if next != old && !s[life].CompareAndSwap(old, next) {
+			continue
+		}
+		e.life = next
+		c.servers.move(e.Server().Number(), from, to)
+		if assured(next) && !assured(old) {
+			return to, Became
+		}
+		return to, Kept
+	}
+}
+
+// move returns the life word of an entry after a packet, and its states before and after.
+func (c *Conns) move(id, bound, old uint64, m *Moves, ev Event, now Tick, t *Timeouts) (next uint64, from, to State) {
+	from = stateOf(id, old)
+	to = from
+	if from < NumStates && ev < MaxEvents && m[from][ev] != StateNone {
+		to = m[from][ev]
+	}
+	grade := gradeOf(old)
+	if from == StateTCPClose && to == StateTCPEstablished && grade == Unassured {
+		to = from
+	}
+	timeout := t[to%NumStates]
+	expiry := Tick(old)
+	if from != to || !settled(old, now, timeout) {
+		expiry = renewed(now, timeout)
+		if to == StateTCPClose && grade > Assured && Tick(old).After(expiry) {
+			expiry = Tick(old)
+		}
+	}
+	switch {
+	case grade == Unassured && !to.opening():
+		grade = Assured
+	case grade != Unassured && from == to && expiry != Tick(old) && c.secret.rises(id, grade, now, timeout):
+		grade++
+	}
+	next = old&^(1<<32-1|stateMask<<lifeState|uint64(MaxGrade)<<lifeGrade) |
+		uint64(expiry) | uint64(to&stateMask)<<lifeState | uint64(grade)<<lifeGrade
+	if to == StateTCPClose && from != to && bound>>bindUpper == 0 {
+		next = next&(1<<lifeOther-1) | second(now)<<lifeOther
+	}
+	return next, from, to
+}
+
+// rises draws whether the grade of an entry rises: with probability 2^-grade, or less if
+// its expiry is written more often than once a second. The same draw gives the same answer,
+// so that the express lane and a worker agree; the secret keeps it from being foreseen.
+func (s *secret) rises(id uint64, grade Grade, now, timeout Tick) bool {
+	draw := scatter((uint32(id>>32) ^ uint32(id) ^ uint32(s[0]>>32)) + uint32(now)*0x9e3779b1)
+	return grade < MaxGrade && uint64(draw) < (1<<32>>grade)*uint64(step(timeout))/TicksPerSecond
+}
