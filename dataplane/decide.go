@@ -42,12 +42,13 @@ func (f *Forwarder) carry(j int, entry *affinity.Entry, frame *Frame) Verdict {
 	p := &f.parsed[f.known.frame[j]]
 	s := f.snapshot.lookup(entry.Server())
 	e := eventOf(p)
-	if s == nil || (e == eventSyn && f.mayReschedule(entry, s)) {
-		return f.reschedule(j, entry, s, frame)
+	anew := begins(e) && f.mayReschedule(entry, s)
+	if s == nil || anew {
+		return f.reschedule(j, entry, anew, frame)
 	}
-	switch _, u := f.tables.Conns.Update(entry, &moves, e, f.now, &s.svc.timeouts); u {
+	switch _, u := f.tables.Conns.Update(entry, &inputOnly, e, f.now, &s.svc.timeouts); u {
 	case affinity.Gone:
-		return f.reschedule(j, entry, s, frame)
+		return f.reschedule(j, entry, true, frame)
 	case affinity.Became:
 		f.hold(entry, s, &p.Tuple)
 	}
@@ -76,23 +77,30 @@ func (f *Forwarder) hold(entry *affinity.Entry, s *server, t *packet.Tuple) {
 	}
 }
 
-// mayReschedule tells whether a SYN for a known connection is a new one that
-// reuses its port (ip_vs_core.c, is_new_conn_expected with conn_reuse_mode 1,
-// and expire_nodest_conn for quiesced servers).
+// silence is for how many seconds after a reset a SYN does not move a connection: both may
+// be forged, and then the client's next segment opens the connection again.
+const silence = 2
+
+// mayReschedule tells whether a packet that begins a connection begins another over the
+// entry, whose server is s or was removed (ip_vs_in: conn_reuse_mode 1, and
+// expire_nodest_conn for quiesced servers).
 func (f *Forwarder) mayReschedule(entry *affinity.Entry, s *server) bool {
-	if s.svc.ExpireNoDest && s.real.Weight == 0 {
+	if s != nil && s.svc.ExpireNoDest && s.real.Weight == 0 {
 		return true
 	}
-	finished := entry.State() == affinity.StateTCPClose || entry.State() == affinity.StateTCPTimeWait
-	return finished && !entry.HasTemplate()
+	if !ended(entry.State()) || entry.HasTemplate() {
+		return false
+	}
+	seconds, closed := entry.ClosedFor(f.now)
+	return s == nil || !closed || seconds >= silence
 }
 
-// reschedule deals with a packet whose connection has lost its server, or that
-// opens a new one over a finished one.
-func (f *Forwarder) reschedule(j int, entry *affinity.Entry, s *server, frame *Frame) Verdict {
+// reschedule deals with a packet that begins another connection over the entry, and
+// otherwise with one whose connection has lost its server.
+func (f *Forwarder) reschedule(j int, entry *affinity.Entry, anew bool, frame *Frame) Verdict {
 	p := &f.parsed[f.known.frame[j]]
 	svc := f.service(p)
-	if s == nil && (svc == nil || !svc.ExpireNoDest) {
+	if !anew && (svc == nil || !svc.ExpireNoDest) {
 		return Verdict{Reason: ServerGone}
 	}
 	f.tables.Conns.Delete(entry)

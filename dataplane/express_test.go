@@ -377,7 +377,7 @@ func TestWhatTheExpressLaneTakes(t *testing.T) {
 		{"a length that lies", udp.UDPLength(100), false},
 		{"a FIN", tcp.ACK().FIN(), false},
 		{"what follows a FIN", tcp.ACK(), true},
-		{"an SCTP packet", IPv4(client, vip).SCTP(1000, 80).Chunk(chunkInit), false},
+		{"an SCTP packet", IPv4(client, vip).SCTP(1000, 80).Chunk(packet.ChunkInit), false},
 		{"a reset", tcp6.RST(), false},
 		{"what brings it back", tcp6.ACK(), false},
 		{"what follows that", tcp6.ACK(), true},

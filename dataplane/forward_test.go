@@ -93,14 +93,14 @@ func TestEveryFormOfPacketReachesItsServerUntouched(t *testing.T) {
 	b.serve(service.VirtualService{Key: service.Key{Mark: 1, IPv6: true}, Persistent: true}, "fd00::1")
 	v4, v6 := IPv4(client, vip), IPv6("2001:db8:c::1", vip6)
 	for name, p := range map[string]Packet{
-		"tcp": v4.TCP(1, 80).SYN(), "udp": v4.UDP(2, 53), "sctp": v4.SCTP(3, 9).Chunk(chunkInit),
+		"tcp": v4.TCP(1, 80).SYN(), "udp": v4.UDP(2, 53), "sctp": v4.SCTP(3, 9).Chunk(packet.ChunkInit),
 		"options": v4.Options(12).TCP(4, 80).SYN(), "vlan": v4.VLAN(7).TCP(5, 80).SYN(),
 		"two tags": v4.Tag(0x88a8, 7).VLAN(8).TCP(6, 80).SYN(), "padding": v4.UDP(7, 53).Padded(60),
 	} {
 		t.Run("IPv4 "+name, func(t *testing.T) { b.tb = t; b.wants(1, p) })
 	}
 	for name, p := range map[string]Packet{
-		"tcp": v6.TCP(1, 80).SYN(), "udp": v6.UDP(2, 53), "sctp": v6.SCTP(3, 9).Chunk(chunkInit),
+		"tcp": v6.TCP(1, 80).SYN(), "udp": v6.UDP(2, 53), "sctp": v6.SCTP(3, 9).Chunk(packet.ChunkInit),
 		"hop-by-hop": v6.Through(HopByHop(8)).TCP(4, 80).SYN(), "vlan": v6.VLAN(7).TCP(5, 80).SYN(),
 		"chain": v6.Through(HopByHop(8), Routing(1), DestinationOptions(8)).UDP(6, 53),
 	} {
@@ -382,6 +382,10 @@ func TestClosedConnectionMayBeScheduledAnew(t *testing.T) {
 	n := b.server(conn.SYN())
 	b.wants(n, conn.ACK())
 	b.wants(n, conn.RST())
+	b.wants(n, conn.SYN()) // both may be forged
+	b.wants(n, conn.ACK())
+	b.wants(n, conn.RST())
+	b.wait(silence * time.Second)
 	b.wants(3-n, conn.SYN())
 }
 

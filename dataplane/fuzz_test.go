@@ -22,7 +22,7 @@ func FuzzForward(f *testing.F) {
 		"a first fragment":        IPv4(client, vip).UDP(9, 53).Payload(64).ID(7).Fragment(0, 32, true),
 		"a later fragment":        IPv4(client, vip).UDP(9, 53).Payload(64).ID(7).Fragment(32, 64, false),
 		"an ICMP error":           IPv4("198.51.100.1", vip).Unreachable(IPv4(vip, client).TCP(80, 1024)),
-		"an INIT":                 IPv4(client, vip).SCTP(1, 80).Chunk(chunkInit),
+		"an INIT":                 IPv4(client, vip).SCTP(1, 80).Chunk(packet.ChunkInit),
 		"a length that lies":      IPv4(client, vip).TCP(1, 80).SYN().Length(2000),
 		"a data offset that lies": IPv4(client, vip).TCP(1, 80).SYN().DataOffset(15),
 	} {

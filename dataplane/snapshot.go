@@ -86,24 +86,8 @@ func NewSnapshot(rules *marks.Rules, table *service.Table, capacity int, hops ma
 }
 
 func newVirtual(vs *service.VirtualService) *virtual {
-	v := &virtual{VirtualService: vs, template: lasting(vs.Persistence.Timeout)}
-	t := &vs.Timeouts
-	for state, d := range map[affinity.State]time.Duration{
-		affinity.StateTCPSynRecv:           t.SynRecv,
-		affinity.StateTCPEstablished:       t.Established,
-		affinity.StateTCPFinWait:           t.FinWait,
-		affinity.StateTCPTimeWait:          t.FinWait,
-		affinity.StateTCPClose:             t.Close,
-		affinity.StateUDP:                  t.UDP,
-		affinity.StateSCTPInit:             t.SCTPInit,
-		affinity.StateSCTPEstablished:      t.SCTPEstablished,
-		affinity.StateSCTPShutdownReceived: t.SCTPShutdown,
-		affinity.StateSCTPClosed:           t.SCTPClosed,
-		affinity.StateFragment:             t.Fragment,
-	} {
-		v.timeouts[state] = lasting(d)
-	}
-	v.timeouts[affinity.StateNone] = v.template
+	v := &virtual{VirtualService: vs, timeouts: timeoutsOf(&vs.Timeouts, vs.Persistence.Timeout)}
+	v.template = v.timeouts[affinity.StateNone]
 	return v
 }
 

@@ -1,100 +1,78 @@
 package dataplane
 
 import (
+	"time"
+
 	"github.com/xlvs/xlvs/affinity"
 	"github.com/xlvs/xlvs/packet"
+	"github.com/xlvs/xlvs/service"
 )
 
 // Direct routing shows the director the client's side of a connection only, so
-// the states are those of the INPUT_ONLY tables of ip_vs_proto_tcp.c and
-// ip_vs_proto_sctp.c. TIME_WAIT, which they reach from SYN_RECV by a FIN, has the
-// timeout of FIN_WAIT, as there.
+// states move by the INPUT-ONLY tables of ip_vs_proto_tcp.c and ip_vs_proto_sctp.c.
 
-// What a packet means to a connection's state.
+// The events: what a packet means to the state of its connection.
 const (
-	eventNone affinity.Event = iota // changes nothing
-	eventSyn
-	eventFin
-	eventAck
-	eventRst
-	eventOdd // a TCP segment with none of these flags
+	eventNone affinity.Event = iota // nothing: UDP
+
+	tcpSyn
+	tcpFin
+	tcpAck
+	tcpRst
+	tcpBare // a segment with none of these flags
+
+	sctpData // and SACK, HEARTBEAT, and what has no event of its own
+	sctpInit
+	sctpInitAck
+	sctpCookieEcho
+	sctpCookieAck
+	sctpShutdown
+	sctpShutdownAck
+	sctpShutdownComplete
+	sctpError
+	sctpAbort
+
+	events
 )
 
-// tcpEvents is the event of each combination of TCP flags (tcp_state_idx: RST,
-// SYN, FIN, ACK in this order).
+// tcpEvents is the event of each combination of TCP flags: RST, SYN, FIN and ACK count
+// in this order (tcp_state_idx).
 var tcpEvents = func() (t [256]affinity.Event) {
 	for flags := range t {
 		switch f := uint8(flags); {
 		case f&packet.RST != 0:
-			t[flags] = eventRst
+			t[flags] = tcpRst
 		case f&packet.SYN != 0:
-			t[flags] = eventSyn
+			t[flags] = tcpSyn
 		case f&packet.FIN != 0:
-			t[flags] = eventFin
+			t[flags] = tcpFin
 		case f&packet.ACK != 0:
-			t[flags] = eventAck
+			t[flags] = tcpAck
 		default:
-			t[flags] = eventOdd
+			t[flags] = tcpBare
 		}
 	}
 	return t
 }()
 
-// SCTP chunk types (RFC 9260, 3.2).
-const (
-	chunkInit             = 1
-	chunkAbort            = 6
-	chunkShutdown         = 7
-	chunkShutdownAck      = 8
-	chunkCookieEcho       = 10
-	chunkShutdownComplete = 14
-)
-
-// sctpEvents is the event of each first chunk of an SCTP packet.
+// sctpEvents is the event of each SCTP chunk.
 var sctpEvents = func() (t [256]affinity.Event) {
 	for chunk := range t {
-		switch chunk {
-		case chunkInit:
-			t[chunk] = eventSyn
-		case chunkAbort, chunkShutdownComplete:
-			t[chunk] = eventRst
-		case chunkShutdown, chunkShutdownAck:
-			t[chunk] = eventFin
-		default: // COOKIE ECHO, DATA, SACK, HEARTBEAT: the client has its handshake
-			t[chunk] = eventAck
-		}
+		t[chunk] = sctpData
 	}
-	return t
-}()
-
-// moves is the state after an event. An acknowledgement brings a connection back from CLOSE:
-// the reset may have been forged.
-var moves = func() (t affinity.Moves) {
-	row := func(s affinity.State, syn, fin, ack, rst affinity.State) {
-		t[s][eventSyn], t[s][eventFin], t[s][eventAck], t[s][eventRst] = syn, fin, ack, rst
+	for chunk, event := range map[uint8]affinity.Event{
+		packet.ChunkInit:             sctpInit,
+		packet.ChunkInitAck:          sctpInitAck,
+		packet.ChunkCookieEcho:       sctpCookieEcho,
+		packet.ChunkCookieAck:        sctpCookieAck,
+		packet.ChunkShutdown:         sctpShutdown,
+		packet.ChunkShutdownAck:      sctpShutdownAck,
+		packet.ChunkShutdownComplete: sctpShutdownComplete,
+		packet.ChunkError:            sctpError,
+		packet.ChunkAbort:            sctpAbort,
+	} {
+		t[chunk] = event
 	}
-	const (
-		synRecv, established = affinity.StateTCPSynRecv, affinity.StateTCPEstablished
-		finWait, timeWait    = affinity.StateTCPFinWait, affinity.StateTCPTimeWait
-		closed               = affinity.StateTCPClose
-	)
-	row(synRecv, synRecv, timeWait, established, synRecv)
-	row(established, established, finWait, established, closed)
-	row(finWait, synRecv, finWait, finWait, closed)
-	row(timeWait, synRecv, timeWait, timeWait, closed)
-	row(closed, synRecv, closed, established, closed)
-	for _, s := range []affinity.State{synRecv, established, finWait, timeWait} {
-		t[s][eventOdd] = closed // set_tcp_state has no row for it
-	}
-
-	const (
-		initial, associated = affinity.StateSCTPInit, affinity.StateSCTPEstablished
-		shutdown, ended     = affinity.StateSCTPShutdownReceived, affinity.StateSCTPClosed
-	)
-	row(initial, initial, shutdown, associated, ended)
-	row(associated, associated, shutdown, associated, ended)
-	row(shutdown, initial, shutdown, shutdown, ended)
-	row(ended, initial, ended, ended, ended)
 	return t
 }()
 
@@ -109,29 +87,171 @@ func eventOf(p *packet.Parsed) affinity.Event {
 	return eventNone
 }
 
+// begins tells whether an event is the first of a connection: a SYN, an INIT
+// (is_new_conn).
+func begins(e affinity.Event) bool { return e == tcpSyn || e == sctpInit }
+
+// ended tells whether a connection in this state is over, so that a packet that
+// begins one begins another (is_new_conn_expected, conn_reuse_mode 1).
+func ended(s affinity.State) bool {
+	return s == affinity.StateTCPTimeWait || s == affinity.StateTCPClose || s == affinity.StateSCTPClosed
+}
+
+// inputOnly is the state after an event. What it does not name, stays (StateNone).
+var inputOnly = func() (m affinity.Moves) {
+	setTCP(&m)
+	setSCTP(&m)
+	return m
+}()
+
+// setTCP sets the moves of set_tcp_state. One differs: an ACK opens a closed connection
+// again. A reset that the server did not believe, because it was forged, leads into
+// CLOSE, too, and there the client's next segment tells that it lives. The tables
+// refuse this to a client that had never answered (affinity.Conns.Update).
+func setTCP(m *affinity.Moves) {
+	row := func(s, syn, fin, ack, rst affinity.State) {
+		m[s][tcpSyn], m[s][tcpFin], m[s][tcpAck], m[s][tcpRst] = syn, fin, ack, rst
+		m[s][tcpBare] = affinity.StateTCPClose // set_tcp_state has no row for it
+	}
+	const (
+		none   = affinity.StateTCPNone
+		est    = affinity.StateTCPEstablished
+		sent   = affinity.StateTCPSynSent
+		recv   = affinity.StateTCPSynRecv
+		fin    = affinity.StateTCPFinWait
+		time   = affinity.StateTCPTimeWait
+		closed = affinity.StateTCPClose
+		wait   = affinity.StateTCPCloseWait
+		last   = affinity.StateTCPLastAck
+		listen = affinity.StateTCPListen
+		synAck = affinity.StateTCPSynAck
+	)
+	//  state   SYN   FIN     ACK     RST
+	row(none, recv, closed, est, closed)
+	row(est, est, fin, est, closed)
+	row(sent, est, sent, sent, closed)
+	row(recv, recv, time, est, recv)
+	row(fin, recv, fin, fin, closed)
+	row(time, recv, time, time, closed)
+	row(closed, recv, closed, est, closed)
+	row(wait, recv, wait, wait, closed)
+	row(last, recv, last, closed, last)
+	row(listen, recv, listen, listen, listen)
+	row(synAck, recv, time, est, closed)
+}
+
+// setSCTP sets the moves of set_sctp_state. A state names the events that lead out of
+// it. Of the states, direct routing comes to INIT1, INIT, COOKIE_ECHOED, ESTABLISHED,
+// SHUTDOWN_RECEIVED and CLOSED only.
+func setSCTP(m *affinity.Moves) {
+	const (
+		init1    = affinity.StateSCTPInit1
+		init     = affinity.StateSCTPInit
+		echoed   = affinity.StateSCTPCookieEchoed
+		est      = affinity.StateSCTPEstablished
+		received = affinity.StateSCTPShutdownReceived
+		rejected = affinity.StateSCTPRejected
+		closed   = affinity.StateSCTPClosed
+	)
+	type moves map[affinity.Event]affinity.State
+	for state, out := range map[affinity.State]moves{
+		affinity.StateSCTPNone: {
+			sctpData: est, sctpInit: init1, sctpInitAck: echoed, sctpCookieEcho: est, sctpCookieAck: est,
+			sctpShutdown: received, sctpShutdownAck: closed, sctpShutdownComplete: closed,
+			sctpError: closed, sctpAbort: closed,
+		},
+		init1: {
+			sctpInit: init, sctpInitAck: echoed, sctpCookieEcho: est,
+			sctpShutdownAck: init, sctpShutdownComplete: closed, sctpAbort: closed,
+		},
+		init: {
+			sctpInitAck: echoed, sctpCookieEcho: est, sctpShutdownComplete: closed, sctpAbort: closed,
+		},
+		affinity.StateSCTPCookieSent: {
+			sctpInit: init, sctpInitAck: echoed, sctpCookieEcho: est, sctpCookieAck: est,
+			sctpShutdownComplete: closed, sctpAbort: closed,
+		},
+		affinity.StateSCTPCookieReplied: {
+			sctpInit: init, sctpInitAck: echoed, sctpCookieEcho: est, sctpCookieAck: est,
+			sctpShutdownComplete: closed, sctpAbort: closed,
+		},
+		affinity.StateSCTPCookieWait: {
+			sctpData: est, sctpInit: init, sctpInitAck: echoed, sctpCookieEcho: est, sctpAbort: rejected,
+		},
+		affinity.StateSCTPCookie:       {sctpCookieAck: est, sctpAbort: closed},
+		echoed:                         {sctpCookieAck: est, sctpAbort: closed},
+		est:                            {sctpShutdown: received, sctpShutdownAck: closed, sctpAbort: closed},
+		affinity.StateSCTPShutdownSent: {sctpShutdownAck: closed, sctpAbort: closed},
+		received:                       {sctpShutdownComplete: closed, sctpAbort: closed},
+		affinity.StateSCTPShutdownAckSent: {
+			sctpShutdownAck: closed, sctpShutdownComplete: closed, sctpAbort: closed,
+		},
+		rejected: {sctpInit: init, sctpAbort: closed},
+		closed:   {sctpInit: init},
+	} {
+		for e, to := range out {
+			m[state][e] = to
+		}
+	}
+}
+
 // opens tells whether the packet may open a connection, and the state that the
-// connection then has (tcp_conn_schedule, sctp_conn_schedule). A sloppy
-// service takes any packet but a reset.
+// connection then has (tcp_conn_schedule, sctp_conn_schedule). A sloppy service takes
+// any chunk, and any segment but a reset.
 func opens(p *packet.Parsed, sloppy bool) (affinity.State, bool) {
+	e := eventOf(p)
 	switch p.Tuple.Protocol {
 	case packet.TCP:
-		switch tcpEvents[p.Flags] {
-		case eventSyn:
-			return affinity.StateTCPSynRecv, true
-		case eventAck:
-			return affinity.StateTCPEstablished, sloppy
-		case eventFin, eventOdd:
-			return affinity.StateTCPClose, sloppy
-		}
-		return 0, false
+		return inputOnly[affinity.StateTCPNone][e], e == tcpSyn || sloppy && e != tcpRst
 	case packet.SCTP:
-		switch sctpEvents[p.Flags] {
-		case eventSyn:
-			return affinity.StateSCTPInit, true
-		case eventAck:
-			return affinity.StateSCTPEstablished, sloppy
-		}
-		return 0, false
+		return inputOnly[affinity.StateSCTPNone][e], e == sctpInit || sloppy
 	}
 	return affinity.StateUDP, true
+}
+
+// unanswered is how long a first INIT may wait for another packet, and an INIT that was
+// refused for the next, at most (sctp_timeouts): clients send another after three seconds.
+const unanswered = 4 * time.Second
+
+// timeoutsOf are a service's timeouts by state. States that direct routing never comes
+// to have those of their neighbours.
+func timeoutsOf(t *service.Timeouts, template time.Duration) (all affinity.Timeouts) {
+	short := min(t.SCTPInit, unanswered)
+	for state, d := range map[affinity.State]time.Duration{
+		affinity.StateNone: template,
+
+		affinity.StateTCPNone:        t.SynRecv,
+		affinity.StateTCPSynSent:     t.SynRecv,
+		affinity.StateTCPSynRecv:     t.SynRecv,
+		affinity.StateTCPSynAck:      t.SynRecv,
+		affinity.StateTCPListen:      t.SynRecv,
+		affinity.StateTCPEstablished: t.Established,
+		affinity.StateTCPFinWait:     t.FinWait,
+		affinity.StateTCPTimeWait:    t.FinWait, // the same in tcp_timeouts
+		affinity.StateTCPCloseWait:   t.FinWait,
+		affinity.StateTCPLastAck:     t.FinWait,
+		affinity.StateTCPClose:       t.Close,
+
+		affinity.StateUDP: t.UDP,
+
+		affinity.StateSCTPNone:             short,
+		affinity.StateSCTPInit1:            short,
+		affinity.StateSCTPInit:             t.SCTPInit,
+		affinity.StateSCTPCookieSent:       t.SCTPInit,
+		affinity.StateSCTPCookieReplied:    t.SCTPInit,
+		affinity.StateSCTPCookieWait:       t.SCTPInit,
+		affinity.StateSCTPCookie:           t.SCTPInit,
+		affinity.StateSCTPCookieEchoed:     t.SCTPInit,
+		affinity.StateSCTPEstablished:      t.SCTPEstablished,
+		affinity.StateSCTPShutdownSent:     t.SCTPShutdown,
+		affinity.StateSCTPShutdownReceived: t.SCTPShutdown,
+		affinity.StateSCTPShutdownAckSent:  t.SCTPShutdown,
+		affinity.StateSCTPRejected:         short,
+		affinity.StateSCTPClosed:           t.SCTPClosed,
+
+		affinity.StateFragment: t.Fragment,
+	} {
+		all[state] = lasting(d)
+	}
+	return all
 }

@@ -151,7 +151,8 @@ type Timeouts struct {
 	// TCP states as direct routing sees them (ip_vs_proto_tcp.c): the client's side only.
 	SynRecv, Established, FinWait, Close time.Duration
 	UDP                                  time.Duration
-	// SCTP, as far as the client's side shows it.
+	// SCTP (ip_vs_proto_sctp.c): SCTPInit is for INIT and the COOKIE states, SCTPShutdown for
+	// the three of a shutdown. INIT1 and REJECTED have SCTPInit, but four seconds at most.
 	SCTPInit, SCTPEstablished, SCTPShutdown, SCTPClosed time.Duration
 	// Fragment is how long the fragments of a packet may lag behind the first.
 	Fragment time.Duration
