@@ -94,7 +94,11 @@ func begins(e affinity.Event) bool { return e == tcpSyn || e == sctpInit }
 // ended tells whether a connection in this state is over, so that a packet that
 // begins one begins another (is_new_conn_expected, conn_reuse_mode 1).
 func ended(s affinity.State) bool {
-	return s == affinity.StateTCPTimeWait || s == affinity.StateTCPClose || s == affinity.StateSCTPClosed
+	switch s {
+	case affinity.StateTCPTimeWait, affinity.StateTCPClose, affinity.StateSCTPClosed:
+		return true
+	}
+	return false
 }
 
 // inputOnly is the state after an event. What it does not name, stays (StateNone).
@@ -156,7 +160,8 @@ func setSCTP(m *affinity.Moves) {
 	type moves map[affinity.Event]affinity.State
 	for state, out := range map[affinity.State]moves{
 		affinity.StateSCTPNone: {
-			sctpData: est, sctpInit: init1, sctpInitAck: echoed, sctpCookieEcho: est, sctpCookieAck: est,
+			sctpData: est, sctpInit: init1, sctpInitAck: echoed,
+			sctpCookieEcho: est, sctpCookieAck: est,
 			sctpShutdown: received, sctpShutdownAck: closed, sctpShutdownComplete: closed,
 			sctpError: closed, sctpAbort: closed,
 		},
@@ -165,7 +170,8 @@ func setSCTP(m *affinity.Moves) {
 			sctpShutdownAck: init, sctpShutdownComplete: closed, sctpAbort: closed,
 		},
 		init: {
-			sctpInitAck: echoed, sctpCookieEcho: est, sctpShutdownComplete: closed, sctpAbort: closed,
+			sctpInitAck: echoed, sctpCookieEcho: est,
+			sctpShutdownComplete: closed, sctpAbort: closed,
 		},
 		affinity.StateSCTPCookieSent: {
 			sctpInit: init, sctpInitAck: echoed, sctpCookieEcho: est, sctpCookieAck: est,
@@ -176,11 +182,14 @@ func setSCTP(m *affinity.Moves) {
 			sctpShutdownComplete: closed, sctpAbort: closed,
 		},
 		affinity.StateSCTPCookieWait: {
-			sctpData: est, sctpInit: init, sctpInitAck: echoed, sctpCookieEcho: est, sctpAbort: rejected,
+			sctpData: est, sctpInit: init, sctpInitAck: echoed, sctpCookieEcho: est,
+			sctpAbort: rejected,
 		},
-		affinity.StateSCTPCookie:       {sctpCookieAck: est, sctpAbort: closed},
-		echoed:                         {sctpCookieAck: est, sctpAbort: closed},
-		est:                            {sctpShutdown: received, sctpShutdownAck: closed, sctpAbort: closed},
+		affinity.StateSCTPCookie: {sctpCookieAck: est, sctpAbort: closed},
+		echoed:                   {sctpCookieAck: est, sctpAbort: closed},
+		est: {
+			sctpShutdown: received, sctpShutdownAck: closed, sctpAbort: closed,
+		},
 		affinity.StateSCTPShutdownSent: {sctpShutdownAck: closed, sctpAbort: closed},
 		received:                       {sctpShutdownComplete: closed, sctpAbort: closed},
 		affinity.StateSCTPShutdownAckSent: {

@@ -80,10 +80,14 @@ func moved(s affinity.State, e affinity.Event) affinity.State {
 	return s
 }
 
+func tcpState(number int) affinity.State { return affinity.StateTCPNone + affinity.State(number) }
+
+func sctpState(number int) affinity.State { return affinity.StateSCTPNone + affinity.State(number) }
+
 func TestTCPStatesAreTheKernels(t *testing.T) {
 	for event, row := range readOracle(tcpColumns, tcpRows) {
 		for from, to := range row {
-			from, to := affinity.StateTCPNone+affinity.State(from), affinity.StateTCPNone+affinity.State(to)
+			from, to := tcpState(from), tcpState(to)
 			if from == affinity.StateTCPClose && event == "ACK" {
 				to = affinity.StateTCPEstablished // on purpose: see setTCP
 			}
@@ -97,7 +101,7 @@ func TestTCPStatesAreTheKernels(t *testing.T) {
 func TestSCTPStatesAreTheKernels(t *testing.T) {
 	for event, row := range readOracle(sctpColumns, sctpRows) {
 		for from, to := range row {
-			from, to := affinity.StateSCTPNone+affinity.State(from), affinity.StateSCTPNone+affinity.State(to)
+			from, to := sctpState(from), sctpState(to)
 			if got := moved(from, sctpEvents[sctpChunks[event]]); got != to {
 				t.Errorf("%s in %v leads to %v, want %v", event, from, got, to)
 			}
@@ -121,7 +125,10 @@ func TestEventsMoveTheirProtocolOnly(t *testing.T) {
 	for from := range affinity.State(affinity.NumStates) {
 		for e := range affinity.Event(affinity.MaxEvents) {
 			to := inputOnly[from][e]
-			if to != affinity.StateNone && (to/perClass != from/perClass || class(e)/perClass != from/perClass) {
+			if to == affinity.StateNone {
+				continue
+			}
+			if to/perClass != from/perClass || class(e)/perClass != from/perClass {
 				t.Errorf("event %d in %v leads to %v", e, from, to)
 			}
 		}
@@ -204,10 +211,14 @@ func sctpAlphabet() (all [][]uint8) {
 	for kind := range uint8(16) {
 		all = append(all, []uint8{kind})
 	}
-	return append(all, []uint8{0x80}, []uint8{0xc1}, []uint8{0xff},
-		[]uint8{packet.ChunkCookieEcho, packet.ChunkAbort}, []uint8{packet.ChunkCookieAck, packet.ChunkAbort},
-		[]uint8{packet.ChunkCookieEcho, packet.ChunkData}, []uint8{packet.ChunkData, packet.ChunkAbort},
-		[]uint8{packet.ChunkSack, packet.ChunkShutdown})
+	return append(all, [][]uint8{
+		{0x80}, {0xc1}, {0xff},
+		{packet.ChunkCookieEcho, packet.ChunkAbort},
+		{packet.ChunkCookieAck, packet.ChunkAbort},
+		{packet.ChunkCookieEcho, packet.ChunkData},
+		{packet.ChunkData, packet.ChunkAbort},
+		{packet.ChunkSack, packet.ChunkShutdown},
+	}...)
 }
 
 // shortAlphabet has one packet for each event.
@@ -270,7 +281,8 @@ type chunkWalk struct {
 
 func newChunkWalk(t *testing.T, ip Packet, alphabet [][]uint8, sloppy bool) *chunkWalk {
 	w := &chunkWalk{
-		bed: newBed(t, small), sloppy: sloppy, table: readOracle(sctpColumns, sctpRows), alphabet: alphabet,
+		bed: newBed(t, small), sloppy: sloppy,
+		table: readOracle(sctpColumns, sctpRows), alphabet: alphabet,
 	}
 	for _, chunks := range alphabet {
 		w.frames = append(w.frames, sctpPacket(ip, 1000, chunks).Frame(t))
@@ -346,7 +358,7 @@ func (w *chunkWalk) compare(shown [][]uint8, m *modelled) {
 	if !found {
 		w.tb.Fatalf("after %v: no entry", shown)
 	}
-	if want := affinity.StateSCTPNone + affinity.State(m.state); entry.State() != want {
+	if want := sctpState(m.state); entry.State() != want {
 		w.tb.Fatalf("after %v: state %v, want %v", shown, entry.State(), want)
 	}
 	left, want := entry.Expiry().Since(w.now), time.Duration(kernelTimeouts[m.state])*time.Second
@@ -357,12 +369,14 @@ func (w *chunkWalk) compare(shown [][]uint8, m *modelled) {
 
 func TestShortTimeoutsOfSCTP(t *testing.T) {
 	for init, want := range map[time.Duration]time.Duration{
-		time.Minute: 4 * time.Second, 4 * time.Second: 4 * time.Second, 2 * time.Second: 2 * time.Second,
+		time.Minute:     4 * time.Second,
+		4 * time.Second: 4 * time.Second,
+		2 * time.Second: 2 * time.Second,
 	} {
 		all := timeoutsOf(&service.Timeouts{SCTPInit: init}, 0)
 		for _, s := range []affinity.State{affinity.StateSCTPInit1, affinity.StateSCTPRejected} {
 			if all[s] != lasting(want) {
-				t.Errorf("%v lasts %v ticks where an INIT may last %v, want %v", s, all[s], init, lasting(want))
+				t.Errorf("%v lasts %v ticks, INIT %v, want %v", s, all[s], init, lasting(want))
 			}
 		}
 		if got := all[affinity.StateSCTPInit]; got != lasting(init) {
@@ -410,7 +424,9 @@ func TestAForgedResetEndsNoConnection(t *testing.T) {
 	conn := IPv4(client, vip).TCP(1, 80)
 	n := b.server(conn.SYN())
 	b.wants(n, conn.ACK())
-	for _, forged := range [][]Packet{{conn.RST()}, {conn}, {conn.RST(), conn.RST()}, {conn.RST(), conn.SYN()}} {
+	for _, forged := range [][]Packet{
+		{conn.RST()}, {conn}, {conn.RST(), conn.RST()}, {conn.RST(), conn.SYN()},
+	} {
 		for _, p := range forged {
 			b.wants(n, p)
 		}
@@ -446,21 +462,23 @@ func TestWhatBeginsAnewOverARemovedServer(t *testing.T) {
 	tcp, sctp := IPv4(client, vip).TCP(1, 80), IPv4(client, vip).SCTP(1, 80)
 	init := sctp.Chunk(packet.ChunkInit)
 	established := []Packet{init, sctp.Chunk(packet.ChunkCookieEcho)}
+	closed := append(established, sctp.Chunk(packet.ChunkAbort))
+	reset := []Packet{tcp.SYN(), tcp.ACK(), tcp.RST()}
 	for _, test := range []struct {
 		name           string
 		before         []Packet
 		then           Packet
 		anew, template bool
 	}{
-		{"CLOSE", []Packet{tcp.SYN(), tcp.ACK(), tcp.RST()}, tcp.SYN(), true, false},
-		{"CLOSE, not a SYN", []Packet{tcp.SYN(), tcp.ACK(), tcp.RST()}, tcp.ACK(), false, false},
-		{"CLOSE, with a template", []Packet{tcp.SYN(), tcp.ACK(), tcp.RST()}, tcp.SYN(), false, true},
+		{"CLOSE", reset, tcp.SYN(), true, false},
+		{"CLOSE, not a SYN", reset, tcp.ACK(), false, false},
+		{"CLOSE, with a template", reset, tcp.SYN(), false, true},
 		{"TIME_WAIT", []Packet{tcp.SYN(), tcp.FIN()}, tcp.SYN(), true, false},
 		{"FIN_WAIT", []Packet{tcp.SYN(), tcp.ACK(), tcp.FIN()}, tcp.SYN(), false, false},
 		{"ESTABLISHED", []Packet{tcp.SYN(), tcp.ACK()}, tcp.SYN(), false, false},
 		{"SYN_RECV", []Packet{tcp.SYN()}, tcp.SYN(), false, false},
-		{"CLOSED", append(established, sctp.Chunk(packet.ChunkAbort)), init, true, false},
-		{"CLOSED, not an INIT", append(established, sctp.Chunk(packet.ChunkAbort)), sctp, false, false},
+		{"CLOSED", closed, init, true, false},
+		{"CLOSED, not an INIT", closed, sctp, false, false},
 		{"INIT1", []Packet{init}, init, false, false},
 		{"SCTP ESTABLISHED", established, init, false, false},
 	} {
