@@ -47,20 +47,41 @@ func abort(frame *Frame, p *packet.Parsed, _ *about) bool {
 }
 
 // mayAbort tells whether none of a packet's chunks forbids an answer (RFC 9260, 8.4, rules
-// 2, 7 and 8). An ERROR is never answered, whatever it is about.
+// 2, 6 and 7).
 func mayAbort(b []byte) bool {
-	for c := b[packet.SCTPCommonLen:]; len(c) >= chunkHeader; {
+	for c := b[packet.SCTPCommonLen:]; len(c) >= chunkHeader; c = behind(c) {
 		switch c[0] {
-		case packet.ChunkAbort, packet.ChunkShutdownComplete, packet.ChunkCookieAck, packet.ChunkError:
+		case packet.ChunkAbort, packet.ChunkShutdownComplete, packet.ChunkCookieAck:
 			return false
+		case packet.ChunkError:
+			if isStaleCookie(c) {
+				return false
+			}
 		}
-		n := int(binary.BigEndian.Uint16(c[2:]))
-		if n < chunkHeader {
-			return true // the rest is no chunk
-		}
-		c = c[min(len(c), (n+chunkAlign-1)&^(chunkAlign-1)):]
 	}
 	return true
+}
+
+// behind is what follows a chunk, or a cause within an ERROR: both begin with two bytes of
+// their own and a length. It is nothing where the length is none.
+func behind(c []byte) []byte {
+	n := int(binary.BigEndian.Uint16(c[2:]))
+	if n < chunkHeader {
+		return nil
+	}
+	return c[min(len(c), (n+chunkAlign-1)&^(chunkAlign-1)):]
+}
+
+// isStaleCookie tells whether an ERROR says that a cookie came too late (RFC 9260, 3.3.10.3).
+func isStaleCookie(c []byte) bool {
+	const staleCookie = 3
+	end := min(len(c), int(binary.BigEndian.Uint16(c[2:])))
+	for cause := c[chunkHeader:max(chunkHeader, end)]; len(cause) >= chunkHeader; cause = behind(cause) {
+		if binary.BigEndian.Uint16(cause) == staleCookie {
+			return true
+		}
+	}
+	return false
 }
 
 // initiateTag is the tag by which the sender of an INIT wants to be addressed, 0 if it

@@ -151,7 +151,7 @@ func TestAPacketOutOfTheBlueIsAborted(t *testing.T) {
 			chunk := sctp.Chunk(kind).Payload(8)
 			switch kind {
 			case packet.ChunkInit: // opens an association
-			case packet.ChunkAbort, packet.ChunkShutdownComplete, packet.ChunkCookieAck, packet.ChunkError:
+			case packet.ChunkAbort, packet.ChunkShutdownComplete, packet.ChunkCookieAck:
 				b.silent(NoConnection, chunk)
 			case packet.ChunkShutdownAck:
 				b.answers(NoConnection, chunk, HasPorts(80, 1234), HasChunk(packet.ChunkShutdownComplete, reflects, 0xdeadbeef))
@@ -161,7 +161,14 @@ func TestAPacketOutOfTheBlueIsAborted(t *testing.T) {
 		}
 		b.silent(NoConnection, sctp.WrongChecksum())
 		b.silent(NoConnection, sctp.Chunk(packet.ChunkAbort).Behind(packet.ChunkData, 5))
-		b.silent(NoConnection, sctp.Chunk(packet.ChunkError).Behind(packet.ChunkSack, 12))
+		stale, other := []byte{0, 3, 0, 8, 0, 0, 0, 1}, []byte{0, 1, 0, 6, 0, 0, 0, 0}
+		unknown := sctp.Chunk(packet.ChunkError)
+		b.silent(NoConnection, unknown.Data(stale))
+		b.silent(NoConnection, unknown.Data(slices.Concat(other, stale)))
+		b.silent(NoConnection, unknown.Data(stale).Behind(packet.ChunkSack, 12))
+		for _, cause := range [][]byte{nil, other, {0, 3}, {0, 0, 0, 0, 0, 3, 0, 8}} {
+			b.answers(NoConnection, unknown.Data(cause), HasChunk(packet.ChunkAbort, reflects, 0xdeadbeef))
+		}
 		b.answers(NoConnection, sctp.Chunk(packet.ChunkSack).Behind(packet.ChunkData, 5), HasChunk(packet.ChunkAbort, reflects, 0xdeadbeef))
 	}
 }
