@@ -41,7 +41,8 @@ func (c *Conns) Update(e *Entry, m *Moves, ev Event, now Tick, t *Timeouts) (Sta
 
 // update is the writing part of Update.
 func (c *Conns) update(e *Entry, m *Moves, ev Event, now Tick, t *Timeouts) (State, Updated) {
-	s := c.of(e.IPv6()).slot(e.slot())
+	tb := c.of(e.IPv6())
+	s := tb.slot(e.slot())
 	for {
 		old := s[life].Load()
 		if !owns(e.ident, old) {
@@ -49,7 +50,10 @@ func (c *Conns) update(e *Entry, m *Moves, ev Event, now Tick, t *Timeouts) (Sta
 		}
 		// Read after life: see holdLocked.
 		bound := s[bind].Load()
-		next, from, to := c.move(e.ident, bound, old, m, ev, now, t)
+		next, from, to := move(e.ident, bound, old, m, ev, now, t)
+		if from == to && uint32(next) != uint32(old) && assured(old) && tb.rises(e, gradeOf(old), now, t[to%NumStates]) {
+			next += 1 << lifeGrade
+		}
 		if next != old && !s[life].CompareAndSwap(old, next) {
 			continue
 		}
@@ -62,8 +66,9 @@ func (c *Conns) update(e *Entry, m *Moves, ev Event, now Tick, t *Timeouts) (Sta
 	}
 }
 
-// move returns the life word of an entry after a packet, and its states before and after.
-func (c *Conns) move(id, bound, old uint64, m *Moves, ev Event, now Tick, t *Timeouts) (next uint64, from, to State) {
+// move returns the life word of an entry after a packet that does not raise the grade of one
+// that is assured, and the states before and after.
+func move(id, bound, old uint64, m *Moves, ev Event, now Tick, t *Timeouts) (next uint64, from, to State) {
 	from = stateOf(id, old)
 	to = from
 	if from < NumStates && ev < MaxEvents && m[from][ev] != StateNone {
@@ -81,11 +86,8 @@ func (c *Conns) move(id, bound, old uint64, m *Moves, ev Event, now Tick, t *Tim
 			expiry = Tick(old)
 		}
 	}
-	switch {
-	case grade == Unassured && !to.opening():
+	if grade == Unassured && !to.opening() {
 		grade = Assured
-	case grade != Unassured && from == to && expiry != Tick(old) && c.secret.rises(id, grade, now, timeout):
-		grade++
 	}
 	next = old&^(1<<32-1|stateMask<<lifeState|uint64(MaxGrade)<<lifeGrade) |
 		uint64(expiry) | uint64(to&stateMask)<<lifeState | uint64(grade)<<lifeGrade
@@ -96,9 +98,14 @@ func (c *Conns) move(id, bound, old uint64, m *Moves, ev Event, now Tick, t *Tim
 }
 
 // rises draws whether the grade of an entry rises: with probability 2^-grade, or less if
-// its expiry is written more often than once a second. The same draw gives the same answer,
-// so that the express lane and a worker agree; the secret keeps it from being foreseen.
-func (s *secret) rises(id uint64, grade Grade, now, timeout Tick) bool {
-	draw := scatter((uint32(id>>32) ^ uint32(id) ^ uint32(s[0]>>32)) + uint32(now)*0x9e3779b1)
-	return grade < MaxGrade && uint64(draw) < (1<<32>>grade)*uint64(step(timeout))/TicksPerSecond
+// its expiry is written more often than once a second. The draw is a function of the entry's
+// hash and ident word and of the time, so that the express lane and a worker agree. The
+// hash is keyed: nobody outside can foresee a draw, or make those of many entries equal.
+func (t *table) rises(e *Entry, grade Grade, now, timeout Tick) bool {
+	if grade >= MaxGrade {
+		return false
+	}
+	k := t.key(e.slot(), e.ident)
+	draw := scatter((uint32(t.secret.conn(&k)) ^ uint32(e.ident>>32) ^ uint32(e.ident)) + uint32(now)*0x9e3779b1)
+	return uint64(draw) < (1<<32>>grade)*uint64(step(timeout))/TicksPerSecond
 }

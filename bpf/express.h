@@ -72,6 +72,7 @@ struct table {
 
 /* An entry as it was found. */
 struct found {
+	__u32 hash;
 	__u64 ident, bind, life;
 	__u64 *slot;
 };
@@ -171,7 +172,7 @@ static __always_inline __u32 scatter(__u32 h)
 }
 
 /* A connection's hash is of the client's side alone: its address, port and protocol. */
-static __always_inline __u32 home_of(const struct table *t, const struct key *key, int ipv6)
+static __always_inline __u32 hash_of(const struct table *t, const struct key *key, int ipv6)
 {
 	const __u64 *m = t->header->secret;
 	__u64 side = (key->ident >> IDENT_DESTINATION & 0xffff0000) | (key->ident >> IDENT_PROTOCOL & 0xff);
@@ -181,7 +182,12 @@ static __always_inline __u32 home_of(const struct table *t, const struct key *ke
 		sum += pair(&m[1], key->addr[0]) + pair(&m[3], key->addr[1]) + (m[5] + side) * m[6];
 	else
 		sum += (m[1] + (key->addr[0] >> 32)) * (m[2] + side);
-	return (__u64)scatter(sum >> 32) * t->buckets >> 32;
+	return scatter(sum >> 32);
+}
+
+static __always_inline __u32 home_of(const struct table *t, __u32 hash)
+{
+	return (__u64)hash * t->buckets >> 32;
 }
 
 /* Fills in where a table is. */
@@ -208,7 +214,8 @@ static __always_inline int find4(struct table *t, const struct flow *flow, struc
 {
 	key->addr[0] = (__u64)bpf_ntohl(flow->source.addr[0]) << 32 | bpf_ntohl(flow->destination.addr[0]);
 	open_table(t, TABLE_IPV4);
-	return find(t, home_of(t, key, 0), key, 0, e);
+	e->hash = hash_of(t, key, 0);
+	return find(t, home_of(t, e->hash), key, 0, e);
 }
 
 static __always_inline __u64 two(const __be32 *words)
@@ -223,7 +230,8 @@ static __always_inline int find6(struct table *t, const struct flow *flow, struc
 	key->addr[2] = two(&flow->destination.addr[0]);
 	key->addr[3] = two(&flow->destination.addr[2]);
 	open_table(t, TABLE_IPV6);
-	return find(t, home_of(t, key, 1), key, 1, e);
+	e->hash = hash_of(t, key, 1);
+	return find(t, home_of(t, e->hash), key, 1, e);
 }
 
 /* By how much an expiry may lag behind unwritten (step, affinity/entry.go). */
@@ -255,22 +263,22 @@ static __always_inline void extend(__u64 *slot, __u64 life, __u64 next, __u32 ex
 }
 
 /* Whether the grade of a connection rises (rises, affinity/update.go). */
-static __always_inline int rises(const __u64 *m, __u64 ident, __u32 grade, __u32 now, __u32 timeout)
+static __always_inline int rises(const struct found *e, __u32 grade, __u32 now, __u32 timeout)
 {
-	__u32 draw = scatter(((__u32)(ident >> 32) ^ (__u32)ident ^ (__u32)(m[0] >> 32)) + now * 0x9e3779b1U);
+	__u32 draw = scatter((e->hash ^ (__u32)(e->ident >> 32) ^ (__u32)e->ident) + now * 0x9e3779b1U);
 
 	return grade < GRADE_MASK && draw < (1ULL << 32 >> grade) * step_of(timeout) / TICKS_PER_SECOND;
 }
 
 /* Restarts the timer of a connection that stays in its state, of whatever grade above 0. */
-static __always_inline void renew(const struct table *t, const struct found *e, __u32 now, __u32 timeout)
+static __always_inline void renew(const struct found *e, __u32 now, __u32 timeout)
 {
 	__u32 grade = e->life >> LIFE_GRADE & GRADE_MASK;
 	__u64 next = e->life;
 
 	if (settled(e->life, now, timeout))
 		return;
-	if (rises(t->header->secret, e->ident, grade, now, timeout))
+	if (rises(e, grade, now, timeout))
 		next += 1ULL << LIFE_GRADE;
 	extend(e->slot, e->life, next, renewed(now, timeout));
 }
@@ -397,7 +405,7 @@ __attribute__((noinline)) int express(struct xdp_md *ctx, struct frame *parsed, 
 	action = way_to(server, flow->interface);
 	if (action == XDP_PASS || !rewrite(f, server))
 		return XDP_PASS;
-	renew(&table, &e, now, server->timeouts[state]);
+	renew(&e, now, server->timeouts[state]);
 	if (server->template)
 		renew_template(&table, &e, f->family == 6, now, server->template);
 	carried(server->id & SERVER_NUMBER, f->at + f->left - f->l3);
