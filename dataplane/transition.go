@@ -206,14 +206,14 @@ func setSCTP(m *affinity.Moves) {
 
 // opens tells whether the packet may open a connection, and the state that the
 // connection then has (tcp_conn_schedule, sctp_conn_schedule). A sloppy service takes
-// any chunk, and any segment but a reset.
+// any segment but a reset, and any chunk but an ABORT.
 func opens(p *packet.Parsed, sloppy bool) (affinity.State, bool) {
 	e := eventOf(p)
 	switch p.Tuple.Protocol {
 	case packet.TCP:
 		return inputOnly[affinity.StateTCPNone][e], e == tcpSyn || sloppy && e != tcpRst
 	case packet.SCTP:
-		return inputOnly[affinity.StateSCTPNone][e], e == sctpInit || sloppy
+		return inputOnly[affinity.StateSCTPNone][e], e == sctpInit || sloppy && e != sctpAbort
 	}
 	return affinity.StateUDP, true
 }

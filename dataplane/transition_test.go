@@ -182,20 +182,21 @@ var sctpNames = []string{
 // goes to a server.
 func (m *modelled) packet(chunks []uint8) bool {
 	first := chunks[0]
-	if first == packet.ChunkInit && m.state == sctpClosed { // is_new_conn_expected
-		m.state = noEntry
-	}
-	if m.state == noEntry { // sctp_conn_schedule
-		if first != packet.ChunkInit && !m.sloppy {
-			return false
-		}
-		m.state = 0
-		m.scheduled++
-	}
 	kind := first
 	if (first == packet.ChunkCookieEcho || first == packet.ChunkCookieAck) &&
 		len(chunks) > 1 && chunks[1] == packet.ChunkAbort {
 		kind = packet.ChunkAbort
+	}
+	if first == packet.ChunkInit && m.state == sctpClosed { // is_new_conn_expected
+		m.state = noEntry
+	}
+	if m.state == noEntry {
+		// sctp_conn_schedule, but for an ABORT behind another chunk: see docs/ipvs.md.
+		if kind == packet.ChunkAbort || first != packet.ChunkInit && !m.sloppy {
+			return false
+		}
+		m.state = 0
+		m.scheduled++
 	}
 	name := "DATA"
 	if int(kind) < len(sctpNames) {
