@@ -19,20 +19,21 @@ const module = "github.com/xlvs/xlvs/"
 // for tests and tools, which may import anything, but for what the released
 // parts use of it.
 var arrows = map[string][]string{
-	"packet":        {},
-	"service":       {"packet"},
-	"marks":         {"packet"},
-	"sched":         {"service", "packet"},
-	"affinity":      {"service", "packet"},
-	"ring":          {"ring/internal/abi"},
-	"dataplane":     {"ring", "marks", "affinity", "service", "packet"},
-	"bpf":           {},
-	"internal/rtnl": {},
-	"internal/nic":  {},
-	"neigh":         {"service", "internal/rtnl"},
-	"vip":           {"internal/rtnl", "packet"},
-	"config":        {"service", "packet", "sched"},
-	"control":       {"config", "neigh", "vip", "bpf", "dataplane", "ring", "affinity", "marks", "sched", "service", "packet", "internal/nic"},
+	"packet":         {},
+	"service":        {"packet"},
+	"marks":          {"packet"},
+	"sched":          {"service", "packet"},
+	"affinity":       {"service", "packet"},
+	"ring":           {"ring/internal/abi"},
+	"dataplane":      {"ring", "marks", "affinity", "service", "packet"},
+	"bpf":            {},
+	"internal/rtnl":  {},
+	"internal/nic":   {},
+	"internal/links": {"internal/rtnl"},
+	"neigh":          {"service", "internal/rtnl"},
+	"vip":            {"internal/rtnl", "packet"},
+	"config":         {"service", "packet", "sched"},
+	"control":        {"config", "neigh", "vip", "bpf", "dataplane", "ring", "affinity", "marks", "sched", "service", "packet", "internal/nic", "internal/links"},
 }
 
 // library is what each folder may import from elsewhere; nil is anything.
