@@ -7,6 +7,7 @@ import (
 	"github.com/xlvs/xlvs/affinity"
 	"github.com/xlvs/xlvs/bpf"
 	"github.com/xlvs/xlvs/config"
+	"github.com/xlvs/xlvs/dataplane"
 	"github.com/xlvs/xlvs/marks"
 	"github.com/xlvs/xlvs/sched"
 	"github.com/xlvs/xlvs/service"
@@ -133,10 +134,12 @@ func (b *builder) server(c *config.Service, s *config.Server, before *service.Vi
 // index that the kernel never gives.
 const noInterface = 1<<31 - 1
 
-// bound puts the servers' thresholds in force.
+// bound puts the servers' thresholds and timeouts in force.
 func (b *builder) bound(now *service.Table) {
 	for _, vs := range now.All() {
+		timeouts := dataplane.TimeoutsOf(vs)
 		for _, real := range vs.Servers {
+			b.tables.SetTimeouts(real.ID.Number(), timeouts)
 			b.tables.SetThresholds(real.ID.Number(), real.UpperThreshold, real.LowerThreshold)
 		}
 	}

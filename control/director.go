@@ -16,6 +16,7 @@ import (
 	"github.com/xlvs/xlvs/bpf"
 	"github.com/xlvs/xlvs/config"
 	"github.com/xlvs/xlvs/dataplane"
+	"github.com/xlvs/xlvs/internal/links"
 	"github.com/xlvs/xlvs/internal/nic"
 	"github.com/xlvs/xlvs/neigh"
 	"github.com/xlvs/xlvs/service"
@@ -70,6 +71,7 @@ type Director struct {
 	failures chan dataplane.Failure
 	neigh    *neigh.Table
 	vips     *addresses
+	host     *links.Watcher
 	socket   *socketServer
 	rates    map[service.ID]*estimator
 	bases    map[service.ID]Traffic // what the number's former servers had
@@ -117,6 +119,7 @@ func (d *Director) start() error {
 		do   func() error
 	}{
 		{"interfaces", d.findPorts},
+		{"host", d.openHost},
 		{"control socket", d.openSocket},
 		{"steering", d.openSteering},
 		{"tables", d.openTables},

@@ -24,6 +24,8 @@ func (d *Director) loop(ctx context.Context) {
 			d.reload()
 		case <-d.neigh.Changed():
 			d.publish()
+		case <-d.host.Changed():
+			d.followHost()
 		case failure := <-d.failures:
 			d.failed(failure)
 		case <-d.vips.changed():

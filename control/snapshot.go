@@ -23,7 +23,9 @@ func (d *Director) snapshot() *dataplane.Snapshot {
 		}
 	}
 	d.generation++
-	return dataplane.NewSnapshot(d.policy.rules, d.policy.services, d.config.Tables.Servers, hops, d.generation)
+	s := dataplane.NewSnapshot(d.policy.rules, d.policy.services, d.config.Tables.Servers, hops, d.generation)
+	d.fillHost(s)
+	return s
 }
 
 // portOf is the port of an interface index, -1 if it is none of ours.

@@ -222,6 +222,12 @@ func opens(p *packet.Parsed, sloppy bool) (affinity.State, bool) {
 // refused for the next, at most (sctp_timeouts): clients send another after three seconds.
 const unanswered = 4 * time.Second
 
+// TimeoutsOf are the timeouts of a service's entries, for [affinity.Tables.SetTimeouts].
+func TimeoutsOf(vs *service.VirtualService) *affinity.Timeouts {
+	all := timeoutsOf(&vs.Timeouts, vs.Persistence.Timeout)
+	return &all
+}
+
 // timeoutsOf are a service's timeouts by state. States that direct routing never comes
 // to have those of their neighbours.
 func timeoutsOf(t *service.Timeouts, template time.Duration) (all affinity.Timeouts) {

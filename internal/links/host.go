@@ -2,6 +2,7 @@ package links
 
 import (
 	"maps"
+	"math"
 	"net/netip"
 	"slices"
 )
@@ -10,6 +11,29 @@ import (
 type Host struct {
 	Links     map[int]Link // by interface index
 	Addresses []Address    // in the kernel's order: primary ones before secondary ones
+
+	up, down map[int][]int // what stands upon an interface, and what it stands upon; rising
+}
+
+// New is the Host of these interfaces and addresses.
+func New(links map[int]Link, addresses []Address) *Host {
+	h := &Host{Links: links, Addresses: addresses, up: map[int][]int{}, down: map[int][]int{}}
+	for _, index := range slices.Sorted(maps.Keys(links)) {
+		l := links[index]
+		h.stand(index, l.Below)
+		h.stand(l.Master, index)
+	}
+	return h
+}
+
+// stand notes that one interface stands upon another, if both are known.
+func (h *Host) stand(upper, lower int) {
+	_, ok1 := h.Links[upper]
+	_, ok2 := h.Links[lower]
+	if ok1 && ok2 {
+		h.up[lower] = append(h.up[lower], upper)
+		h.down[upper] = append(h.down[upper], lower)
+	}
 }
 
 // Link is the part of an interface that matters here.
@@ -55,46 +79,36 @@ func (h *Host) Above(index int) []int {
 	if _, ok := h.Links[index]; !ok {
 		return nil
 	}
-	above := []int{index}
-	for i := 0; i < len(above); i++ {
-		from := above[i]
-		if master := h.Links[from].Master; h.known(master) && !slices.Contains(above, master) {
-			above = append(above, master)
-		}
-		for _, upper := range slices.Sorted(maps.Keys(h.Links)) {
-			if h.Links[upper].Below == from && !slices.Contains(above, upper) {
-				above = append(above, upper)
-			}
-		}
-	}
-	return above
+	return closure(index, h.up)
 }
 
 // Beneath is what an interface stands upon, without itself: the device of a VLAN or macvlan,
 // the ports of a bridge or bond, and what these stand upon.
-func (h *Host) Beneath(index int) []int {
-	found := []int{index}
-	for i := 0; i < len(found); i++ {
-		from := found[i]
-		for _, lower := range slices.Sorted(maps.Keys(h.Links)) {
-			if (h.Links[lower].Master == from || h.Links[from].Below == lower) && !slices.Contains(found, lower) {
-				found = append(found, lower)
+func (h *Host) Beneath(index int) []int { return closure(index, h.down)[1:] }
+
+// closure is where steps lead from an interface, each once, the nearest first.
+func closure(index int, steps map[int][]int) []int {
+	all, seen := []int{index}, map[int]bool{index: true}
+	for i := 0; i < len(all); i++ {
+		for _, next := range steps[all[i]] {
+			if !seen[next] {
+				seen[next] = true
+				all = append(all, next)
 			}
 		}
 	}
-	return found[1:]
+	return all
 }
-
-func (h *Host) known(index int) bool { _, ok := h.Links[index]; return ok }
 
 // MACs are the addresses of frames that are ours when they come in by an interface: its
 // own, and then those of what stands upon it, each once. A macvtap's is not: its frames are
 // a guest's.
 func (h *Host) MACs(index int) [][6]byte {
 	var macs [][6]byte
+	seen := map[[6]byte]bool{{}: true} // all zero is none
 	for _, i := range h.Above(index) {
-		l := h.Links[i]
-		if l.MAC != [6]byte{} && l.Kind != "macvtap" && !slices.Contains(macs, l.MAC) {
+		if l := h.Links[i]; !seen[l.MAC] && l.Kind != "macvtap" {
+			seen[l.MAC] = true
 			macs = append(macs, l.MAC)
 		}
 	}
@@ -106,21 +120,22 @@ func (h *Host) MACs(index int) [][6]byte {
 // taken only if there is no other. It is invalid if there is none at all.
 func (h *Host) Source(index int, ipv6 bool, virtual func(netip.Addr) bool) netip.Addr {
 	above := h.Above(index)
+	ranks := map[int]int{} // of interfaces; those that have nothing to do with index come last
+	for rank, i := range above {
+		ranks[i] = rank - len(above)
+	}
 	var best netip.Addr
-	rank := 1 << 30
+	lowest := math.MaxInt
 	for _, a := range h.Addresses {
 		if !a.Global || a.Addr.Is6() != ipv6 {
 			continue
 		}
-		r := slices.Index(above, a.Link)
-		if r < 0 {
-			r = len(above)
-		}
+		rank := ranks[a.Link]
 		if virtual(a.Addr) {
-			r += len(above) + 1
+			rank += len(above) + 1
 		}
-		if r < rank {
-			best, rank = a.Addr, r
+		if rank < lowest {
+			best, lowest = a.Addr, rank
 		}
 	}
 	return best

@@ -17,8 +17,8 @@ import (
 func deep() *Host {
 	mac := func(last byte) [6]byte { return [6]byte{2, 0, 0, 0, 0, last} }
 	addr := netip.MustParseAddr
-	return &Host{
-		Links: map[int]Link{
+	return New(
+		map[int]Link{
 			1:  {Name: "lo", Kind: "device"},
 			2:  {Name: "eth0", Kind: "device", MAC: mac(1), Master: 5},
 			3:  {Name: "eth1", Kind: "device", MAC: mac(1), Master: 5},
@@ -31,7 +31,7 @@ func deep() *Host {
 			10: {Name: "veth0", Kind: "veth", MAC: mac(10), Peer: 11},
 			11: {Name: "veth1", Kind: "veth", MAC: mac(11), Peer: 10},
 		},
-		Addresses: []Address{
+		[]Address{
 			{Link: 1, Addr: addr("127.0.0.1")},
 			{Link: 7, Addr: addr("10.0.0.7"), Global: true},
 			{Link: 8, Addr: addr("203.0.113.10"), Global: true},
@@ -42,7 +42,7 @@ func deep() *Host {
 			{Link: 8, Addr: addr("2001:db8::10"), Global: true},
 			{Link: 4, Addr: addr("192.0.2.4"), Global: true},
 		},
-	}
+	)
 }
 
 func TestMACsThatAreOurs(t *testing.T) {
@@ -79,9 +79,9 @@ func TestAboveAndBeneath(t *testing.T) {
 
 // What the kernel says in a moment between two changes may go in circles.
 func TestCircles(t *testing.T) {
-	h := &Host{Links: map[int]Link{
+	h := New(map[int]Link{
 		2: {MAC: [6]byte{2}, Below: 3, Master: 2}, 3: {MAC: [6]byte{3}, Below: 2, Master: 9}, 4: {Below: 4},
-	}}
+	}, nil)
 	if got := h.MACs(2); len(got) != 2 {
 		t.Errorf("MACs are %v", got)
 	}
@@ -121,7 +121,7 @@ func TestSourceOfAnswers(t *testing.T) {
 
 func TestLocals(t *testing.T) {
 	h := deep()
-	h.Addresses = append(h.Addresses, h.Addresses[0])
+	h = New(h.Links, append(h.Addresses, h.Addresses[0]))
 	if got := h.Locals(); len(got) != 9 || got[0].String() != "10.0.0.1" {
 		t.Errorf("local addresses are %v", got)
 	}

@@ -16,20 +16,21 @@ func read(handle *netlink.Handle) (*Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list interfaces: %w", err)
 	}
-	h := &Host{Links: make(map[int]Link, len(listed))}
+	interfaces := make(map[int]Link, len(listed))
 	for _, l := range listed {
-		h.Links[l.Attrs().Index] = linkOf(l)
+		interfaces[l.Attrs().Index] = linkOf(l)
 	}
 	addrs, err := dump(func() ([]netlink.Addr, error) { return handle.AddrList(nil, netlink.FAMILY_ALL) })
 	if err != nil {
 		return nil, fmt.Errorf("list addresses: %w", err)
 	}
+	var addresses []Address
 	for i := range addrs {
 		if a, ok := addressOf(&addrs[i]); ok {
-			h.Addresses = append(h.Addresses, a)
+			addresses = append(addresses, a)
 		}
 	}
-	return h, nil
+	return New(interfaces, addresses), nil
 }
 
 // dump repeats a dump that the kernel says a change has interrupted.

@@ -1,0 +1,106 @@
+package control
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/xlvs/xlvs/config"
+	"github.com/xlvs/xlvs/dataplane"
+	"github.com/xlvs/xlvs/internal/links"
+	"github.com/xlvs/xlvs/packet"
+)
+
+// openHost starts following the host's interfaces and addresses.
+func (d *Director) openHost() error {
+	host, err := links.Watch(d.log)
+	if err != nil {
+		return err
+	}
+	d.host = host
+	d.onStop(host.Close)
+	return nil
+}
+
+// followHost takes in what has changed of the host's interfaces and addresses: first which
+// frames are ours, for those that come meanwhile are not taken.
+func (d *Director) followHost() {
+	if err := d.setLocals(); err != nil {
+		d.log.Error("frames for new MAC addresses are not taken", "error", err)
+	}
+	d.publish()
+}
+
+// setLocals tells the XDP program which MAC addresses are ours.
+func (d *Director) setLocals() error {
+	host := d.host.Host()
+	locals := map[int][][packet.MACLen]byte{}
+	for _, p := range d.ports {
+		if p.index != 0 {
+			locals[p.index] = portMACs(host, p.index, d.macs(p.config.Name))
+		}
+	}
+	steering, ok := any(d.steering).(interface {
+		SetLocals(locals map[int][][packet.MACLen]byte) error
+	})
+	if !ok {
+		return nil
+	}
+	return steering.SetLocals(locals)
+}
+
+// portMACs are the addresses of frames that are ours, by one interface.
+func portMACs(host *links.Host, index int, more [][packet.MACLen]byte) [][packet.MACLen]byte {
+	macs := host.MACs(index)
+	for _, mac := range more {
+		if !slices.Contains(macs, mac) {
+			macs = append(macs, mac)
+		}
+	}
+	return macs
+}
+
+// macs are the further addresses that the configuration in force gives an interface.
+func (d *Director) macs(name string) [][packet.MACLen]byte {
+	i := slices.IndexFunc(d.config.Interfaces, func(i config.Interface) bool { return i.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return d.config.Interfaces[i].MACs
+}
+
+// fillHost completes a snapshot by what it needs of the host.
+func (d *Director) fillHost(s *dataplane.Snapshot) {
+	host := d.host.Host()
+	virtual := d.isVirtual()
+	for _, p := range d.ports {
+		s.Ports = append(s.Ports, dataplane.Port{
+			Interface: p.index,
+			Answer4:   answerSource(host, p.index, false, virtual), Answer6: answerSource(host, p.index, true, virtual),
+			MACs: portMACs(host, p.index, d.macs(p.config.Name)),
+		})
+	}
+	s.Own = map[packet.Addr]struct{}{}
+	for _, addr := range host.Locals() {
+		s.Own[packet.AddrFrom(addr)] = struct{}{}
+	}
+	s.Refuse = d.config.Refuse
+}
+
+// answerSource is where answers come from that leave by an interface; the zero Addr if the host
+// has no address of the family.
+func answerSource(host *links.Host, index int, ipv6 bool, virtual func(netip.Addr) bool) packet.Addr {
+	addr := host.Source(index, ipv6, virtual)
+	if !addr.IsValid() {
+		return packet.Addr{}
+	}
+	return packet.AddrFrom(addr)
+}
+
+// isVirtual tells virtual addresses from the director's own: what services and rules name.
+func (d *Director) isVirtual() func(netip.Addr) bool {
+	single := map[netip.Addr]bool{}
+	for _, addr := range virtualAddresses(d.config) {
+		single[addr] = true
+	}
+	return func(addr netip.Addr) bool { return single[addr] }
+}
