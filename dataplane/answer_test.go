@@ -188,6 +188,15 @@ func TestWhatNoServiceTakesIsRefusedByThePolicyForAll(t *testing.T) {
 	b.silent(NoService, tcp.SYN())
 }
 
+// TestWhatComesFromPort20IsRefused: IPVS leaves it to the director's own stack.
+func TestWhatComesFromPort20IsRefused(t *testing.T) {
+	b := newAnswering(t)
+	p := IPv4(client, vip)
+	refused := HasSegment(0, 10, packet.RST|packet.ACK)
+	b.answers(FTPDataSource, p.TCP(20, 80).SYN().Numbers(9, 0), refused)
+	b.answers(FTPDataSource, p.UDP(20, 80), HasError(3, 3, 0), HasAddrs(vip, client))
+}
+
 func TestRefuseDropIsSilence(t *testing.T) {
 	b := newAnswering(t)
 	for _, vs := range b.services {

@@ -27,7 +27,7 @@ func (f *Forwarder) schedule(j, m int, frame *Frame) Verdict {
 		return f.refuse(NoConnection, svc.Refuse, p, frame)
 	}
 	if p.Tuple.SrcPort == ftpData {
-		return Verdict{Reason: FTPDataSource}
+		return f.refuse(FTPDataSource, svc.Refuse, p, frame)
 	}
 	var s *server
 	if svc.Persistent {
