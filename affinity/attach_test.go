@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -314,4 +315,114 @@ func TestCorrupt(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestAttachHidesNothing: while the tables are taken over, whoever looks into them, as the
+// express lane of the last process does, finds every entry all the time.
+func TestAttachHidesNothing(t *testing.T) {
+	const entries = 3000
+	config := Config{Connections4: entries, Connections6: entries, Templates4: 100, Templates6: 100, Servers: 4}
+	mem := heapMemory(config)
+	tables, ids := format(t, mem, config, 1)
+	keys := make([]Key, 0, 2*entries)
+	for n := range entries {
+		for _, v6 := range []bool{false, true} {
+			k := clientKey(n, v6)
+			init := ConnInit{Server: ids[0], State: StateTCPEstablished, Grade: Assured, Timeout: 1000}
+			if _, o := tables.Conns.Insert(tables.Conns.Hash(&k), &k, &init, 1); o != Inserted {
+				t.Fatal(o)
+			}
+			keys = append(keys, k)
+		}
+	}
+	for _, tb := range tables.tables { // locks of workers that were killed
+		for home := 0; home < len(tb.buckets); home += 7 {
+			tb.buckets[home].Or(bucketLock)
+		}
+	}
+	var stop atomic.Bool
+	var readers sync.WaitGroup
+	for range 2 {
+		readers.Go(func() {
+			for i := 0; !stop.Load(); i = (i + 1) % len(keys) {
+				k := &keys[i]
+				if _, ok := tables.Conns.Lookup(tables.Conns.Hash(k), k, 1); !ok {
+					t.Errorf("entry %d was hidden", i)
+					return
+				}
+			}
+		})
+	}
+	for range 30 {
+		next, err := Attach(mem, config)
+		if err != nil {
+			t.Error(err)
+			break
+		}
+		if err := auditTables(next); err != nil {
+			t.Error(err)
+			break
+		}
+	}
+	stop.Store(true)
+	readers.Wait()
+}
+
+// TestAttachKeepsWhatIsWritten: what the express lane writes while the tables are taken over stays.
+func TestAttachKeepsWhatIsWritten(t *testing.T) {
+	config := Config{Connections4: 200, Templates4: 100, Servers: 4}
+	mem := heapMemory(config)
+	tables, ids := format(t, mem, config, 1)
+	k, nk := clientKey(0, false), networkKey(0, false)
+	h := tables.Conns.Hash(&k)
+	te, _ := tables.Templates.Insert(tables.Templates.Hash(&nk), &nk, ids[0], 1, 1000)
+	init := ConnInit{Server: ids[0], State: StateTCPEstablished, Grade: Assured, Timeout: 1000}
+	e, _ := tables.Conns.Insert(h, &k, &init, 1)
+	tables.Conns.Hold(&e, &te)
+	var stop atomic.Bool
+	var lane sync.WaitGroup
+	lane.Go(func() {
+		for now := Tick(10); !stop.Load(); now += TicksPerSecond {
+			tables.Conns.Update(&e, &inputOnly, evAck, now, lasting(1000))
+			if again, _ := tables.Conns.Lookup(h, &k, now); again.Expiry() != renewed(now, 1000) {
+				t.Errorf("at %d the expiry is %d", now, again.Expiry())
+				return
+			}
+		}
+	})
+	slot := &tables.tables[connections4].slot(e.slot())[life]
+	for range 300 {
+		// As if the process had been killed before it wrote whose the template is.
+		setOther(slot, incarnation(te.ident)+1)
+		if _, err := Attach(mem, config); err != nil {
+			t.Error(err)
+			break
+		}
+		tables.tables[connections4].slot(e.slot())[bind].Store(e.bind)
+	}
+	stop.Store(true)
+	lane.Wait()
+}
+
+// TestAttachDropsUnknownFlags: what a later version wrote that this one does not know of goes.
+func TestAttachDropsUnknownFlags(t *testing.T) {
+	config := Config{Connections4: 100, Servers: 4}
+	mem := heapMemory(config)
+	tables, ids := format(t, mem, config, 1)
+	for n := range 8 {
+		k := clientKey(n, false)
+		e, _ := tables.Conns.Insert(tables.Conns.Hash(&k), &k, &ConnInit{Server: ids[0], State: StateTCPEstablished, Grade: MaxGrade, Timeout: 9}, 1)
+		if n > 2 {
+			word := &tables.tables[connections4].slot(e.slot())[life]
+			word.Store(word.Load() | 1<<(lifeFlags+n))
+		}
+	}
+	tables, err := Attach(mem, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if live := tables.Stats().Connections4.Live; live != 3 {
+		t.Errorf("%d of 8 are left, want 3", live)
+	}
+	audit(t, tables)
 }

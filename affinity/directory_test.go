@@ -137,3 +137,54 @@ func TestThresholds(t *testing.T) {
 	check(40, false)
 	audit(t, tables)
 }
+
+// TestMethodIsIdentity: a server with another forwarding method is another server, so that what
+// lives goes on as it began.
+func TestMethodIsIdentity(t *testing.T) {
+	config := Config{Connections4: 10, Templates4: 10, Servers: 3}
+	mem := heapMemory(config)
+	tables, _ := format(t, mem, config, 0)
+	addr := netip.MustParseAddr("192.0.2.7")
+	assign := func(method service.ForwardingMethod) service.ID {
+		t.Helper()
+		id, err := tables.Assign(testService, addr, 80, method)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	direct, other := assign(service.Direct), assign(service.Direct+2)
+	if direct == other {
+		t.Fatal("one number for two methods")
+	}
+	var err error
+	if tables, err = Attach(mem, config); err != nil {
+		t.Fatal(err)
+	}
+	if assign(service.Direct) != direct || assign(service.Direct+2) != other {
+		t.Error("other numbers after a restart")
+	}
+	if s, ok := tables.Server(other); !ok || s.Method != service.Direct+2 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// TestOverloadedEnds: however workers come together, a server with no connection is not
+// overloaded: nothing would ever clear the flag.
+func TestOverloadedEnds(t *testing.T) {
+	rounds := 20_000
+	if raceDetector {
+		rounds = 2_000
+	}
+	s := newServers(1)
+	s.thresholds[1].Store(1 << 32)
+	for range rounds {
+		both(func(int) {
+			s.account(1, StateUDP, +1)
+			s.account(1, StateUDP, -1)
+		})
+		if s.counts(1).Overloaded.Load() {
+			t.Fatal("overloaded without a connection")
+		}
+	}
+}
