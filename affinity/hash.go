@@ -40,22 +40,20 @@ func newSecret() (s secret) {
 // conn is the hash of a connection or of fragments. That of a connection is of the
 // client's side alone, as in IPVS (ip_vs_conn_hashkey): a reply, which
 // knows that side only, finds it, too. The words are the client's address, and
-// its port with the protocol; for IPv6 a 0 fills the last pair.
+// its port with the protocol; for IPv6 a 0 fills the last pair. Fragments are found by
+// all of their key.
 func (s *secret) conn(k *Key) Hash {
-	if k.v6 || k.fragment() {
-		return s.conn6(k)
-	}
-	return scatter(uint32((s[0] + (s[1]+k.addr[0]>>32)*(s[2]+k.side())) >> 32))
-}
-
-// conn6 is conn for IPv6 and for fragments.
-func (s *secret) conn6(k *Key) Hash {
-	if k.fragment() {
+	sum := s[0]
+	switch {
+	case k.fragment():
 		return s.whole(k)
+	case k.v6:
+		sum += (s[1] + k.addr[0]>>32) * (s[2] + k.addr[0]&0xffffffff)
+		sum += (s[3] + k.addr[1]>>32) * (s[4] + k.addr[1]&0xffffffff)
+		sum += (s[5] + k.side()) * s[6]
+	default:
+		sum += (s[1] + k.addr[0]>>32) * (s[2] + k.side())
 	}
-	sum := s[0] + (s[1]+k.addr[0]>>32)*(s[2]+k.addr[0]&0xffffffff)
-	sum += (s[3] + k.addr[1]>>32) * (s[4] + k.addr[1]&0xffffffff)
-	sum += (s[5] + k.side()) * s[6]
 	return scatter(uint32(sum >> 32))
 }
 

@@ -30,11 +30,10 @@ const unassuredByPort = 8
 // incarnation.
 func (t *table) insert(h Hash, k *Key, bound, lived uint64, now Tick) (Entry, Outcome) {
 	if t.refuses(now) {
-		if e, ok := t.find(h, k); ok && t.valid(&e, now) {
-			return e, Found
+		if _, ok := t.find(h, k); !ok {
+			t.full.Add(1)
+			return Entry{}, Full
 		}
-		t.full.Add(1)
-		return Entry{}, Full
 	}
 	home := t.home(h)
 	b := t.lock(home)

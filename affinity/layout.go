@@ -97,10 +97,13 @@ import "fmt"
 // the timeout, at most a second and at least a tick. It need not write that while the
 // expiry is less than step behind, so that no entry ends before its timeout.
 
+// LayoutVersion is the version of this layout. Memory of another one is not attached to.
+const LayoutVersion = 2
+
 // Geometry of the tables.
 const (
 	magic   = 0x786c76732d616666 // "xlvs-aff"
-	version = 2
+	version = LayoutVersion
 	// clockMonotonic is the only clock so far: ticks of CLOCK_MONOTONIC.
 	clockMonotonic = 1
 

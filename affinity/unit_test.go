@@ -215,10 +215,34 @@ func TestNoAllocation(t *testing.T) {
 			tables.Templates.Refresh(&te, Tick(n), 600)
 			te, _ = tables.Templates.Rebind(te, ids[0]+1)
 			tables.Conns.Delete(&e)
+			k.SetFragment(&tuple, uint32(n))
+			tables.Conns.SetFragment(tables.Conns.Hash(&k), &k, ids[0], &e, Tick(n), 100)
 		})
 		if allocs != 0 {
 			t.Errorf("IPv6 %v: %v allocations a packet", v6, allocs)
 		}
+	}
+}
+
+// TestNoAllocationWithoutRoom: neither do insertions that displace others, or are refused.
+func TestNoAllocationWithoutRoom(t *testing.T) {
+	config := Config{Connections4: 200, Connections6: 0, Templates4: 1, Servers: 4}
+	tables, ids := format(t, heapMemory(config), config, 1)
+	tables.SetTimeouts(ids[0].Number(), &ipvsTimeouts)
+	n := 0
+	allocs := testing.AllocsPerRun(2000, func() {
+		n++
+		for _, v6 := range []bool{false, true} {
+			k, port, nk := clientKey(n*16, v6), portKey(n, v6), networkKey(n*16, v6)
+			init := ConnInit{Server: ids[0], State: StateTCPEstablished, Grade: Grade(n % 8), Timeout: 7200}
+			tables.Conns.Insert(tables.Conns.Hash(&k), &k, &init, Tick(n))
+			tables.Conns.Insert(tables.Conns.Hash(&port), &port, &init, Tick(n))
+			tables.Templates.Insert(tables.Templates.Hash(&nk), &nk, ids[0], Tick(n), 100)
+		}
+	})
+	s := tables.Stats()
+	if allocs != 0 || s.Connections4.Evicted == 0 || s.Connections4.Full == 0 || s.Connections6.Full == 0 {
+		t.Errorf("%v allocations: %+v", allocs, s)
 	}
 }
 
