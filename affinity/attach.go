@@ -94,7 +94,8 @@ func (t *table) rehold(conn *Entry) bool {
 		return false
 	}
 	s := t.slot(n)
-	if s[ident].Load()&statusMask != statusLive || (s[life].Load()>>lifeOwn^conn.life>>lifeOther)&lifeMask != 0 {
+	if s[ident].Load()&statusMask != statusLive ||
+		(s[life].Load()>>lifeOwn^conn.life>>lifeOther)&lifeMask != 0 {
 		return false
 	}
 	s[bind].Add(1 << bindUpper)

@@ -93,7 +93,8 @@ func (d *directory) load(number uint32) (Server, bool) {
 	}
 	s := Server{
 		ID:       service.MakeID(number, uint16(w0>>recordGeneration&generationMask)),
-		Service:  service.Key{Mark: uint32(w1), IPv6: w0&recordIPv6 != 0, Port: uint16(w1 >> 32), Protocol: packet.Protocol(w0 >> recordProtocol)},
+		Service: service.Key{Mark: uint32(w1), IPv6: w0&recordIPv6 != 0, Port: uint16(w1 >> 32),
+			Protocol: packet.Protocol(w0 >> recordProtocol)},
 		Addr:     packet.Addr{Hi: r[4].Load(), Lo: r[5].Load()}.Netip(),
 		Port:     uint16(w1 >> 48),
 		Method:   service.ForwardingMethod(w0 >> recordMethod & methodMask),
@@ -109,8 +110,8 @@ func (d *directory) load(number uint32) (Server, bool) {
 func (d *directory) store(number uint32, who identity) service.ID {
 	r := &d.records[number-1]
 	generation := r[0].Load() >> recordGeneration & generationMask
-	w0 := recordAssigned | uint64(who.method)<<recordMethod | uint64(who.service.Protocol)<<recordProtocol |
-		generation<<recordGeneration
+	w0 := recordAssigned | uint64(who.method)<<recordMethod |
+		uint64(who.service.Protocol)<<recordProtocol | generation<<recordGeneration
 	if who.service.IPv6 {
 		w0 |= recordIPv6
 	}
@@ -143,7 +144,9 @@ func (d *directory) holds(id service.ID) bool {
 // was released meanwhile or assigned by an earlier process, else a new one. Addresses
 // are taken without zones, and IPv4 ones unmapped. A server with another forwarding method is
 // another server: what lives goes on as it began.
-func (t *Tables) Assign(key service.Key, addr netip.Addr, port uint16, method service.ForwardingMethod) (service.ID, error) {
+func (t *Tables) Assign(key service.Key, addr netip.Addr, port uint16,
+	method service.ForwardingMethod,
+) (service.ID, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	d := t.directory
@@ -162,7 +165,8 @@ func (t *Tables) Assign(key service.Key, addr netip.Addr, port uint16, method se
 			return d.store(number, who), nil
 		}
 	}
-	return 0, fmt.Errorf("assign a number to real server %v port %d: all %d are taken, released ones that entries refer to included; configure room for more servers",
+	return 0, fmt.Errorf("assign a number to real server %v port %d: all %d are taken, "+
+		"released ones that entries refer to included; configure room for more servers",
 		addr, port, len(d.records))
 }
 

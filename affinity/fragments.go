@@ -3,11 +3,13 @@ package affinity
 import "github.com/xlvs/xlvs/service"
 
 // SetFragment notes where the fragments of the packet with key k go: to the server
-// of the first one's connection, which may be the zero Entry if there is none. An older note under the same
-// key is about an older packet, whose identification is used again (RFC 6864, 4.3):
-// it is replaced, time and all. The outcome is Inserted, Found for one that was
-// replaced, or Full.
-func (c *Conns) SetFragment(h Hash, k *Key, server service.ID, conn *Entry, now, timeout Tick) Outcome {
+// of the first one's connection, which is the zero Entry if there is none. An older note
+// under the same key is about an older packet, whose identification is used again (RFC
+// 6864, 4.3): it is replaced, time and all. The outcome is Inserted, Found for one that was
+// replaced, or Full or PortFull.
+func (c *Conns) SetFragment(h Hash, k *Key, server service.ID, conn *Entry,
+	now, timeout Tick,
+) Outcome {
 	bound := uint64(server)
 	lived := makeLife(now+timeout, StateFragment, Unassured, 0)
 	if conn.Valid() && conn.IPv6() == k.v6 {

@@ -62,7 +62,9 @@ func (t *table) insert(h Hash, k *Key, bound, lived uint64, now Tick) (Entry, Ou
 // place puts a new entry into a free slot of its home's probe sequence, the
 // nearest, and makes room for it first where there is none. The caller holds
 // the home's lock and has its bits in b.
-func (t *table) place(home uint32, b *uint32, k *Key, bound, lived uint64, now Tick) (Entry, Outcome) {
+func (t *table) place(home uint32, b *uint32, k *Key, bound, lived uint64,
+	now Tick,
+) (Entry, Outcome) {
 	if t.crowded(*b) {
 		t.thin(home, b, k, now)
 	}

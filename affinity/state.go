@@ -135,7 +135,8 @@ func (s State) opening() bool { return s.info().opening }
 
 // class of each protocol's states.
 var class = [256]State{
-	packet.TCP: classTCP, packet.UDP: classUDP, packet.SCTP: classSCTP, protocolFragment: classFragment,
+	packet.TCP: classTCP, packet.UDP: classUDP, packet.SCTP: classSCTP,
+	protocolFragment: classFragment,
 }
 
 // stateOf returns the state of a connection from two words of its slot.

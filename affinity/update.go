@@ -51,7 +51,8 @@ func (c *Conns) update(e *Entry, m *Moves, ev Event, now Tick, t *Timeouts) (Sta
 		// Read after life: see holdLocked.
 		bound := s[bind].Load()
 		next, from, to := move(e.ident, bound, old, m, ev, now, t)
-		if from == to && uint32(next) != uint32(old) && assured(old) && tb.rises(e, gradeOf(old), now, t[to%NumStates]) {
+		if from == to && uint32(next) != uint32(old) && assured(old) &&
+			tb.rises(e, gradeOf(old), now, t[to%NumStates]) {
 			next += 1 << lifeGrade
 		}
 		if next != old && !s[life].CompareAndSwap(old, next) {
@@ -68,7 +69,9 @@ func (c *Conns) update(e *Entry, m *Moves, ev Event, now Tick, t *Timeouts) (Sta
 
 // move returns the life word of an entry after a packet that does not raise the grade of one
 // that is assured, and the states before and after.
-func move(id, bound, old uint64, m *Moves, ev Event, now Tick, t *Timeouts) (next uint64, from, to State) {
+func move(id, bound, old uint64, m *Moves, ev Event, now Tick, t *Timeouts) (
+	next uint64, from, to State,
+) {
 	from = stateOf(id, old)
 	to = from
 	if from < NumStates && ev < MaxEvents && m[from][ev] != StateNone {
@@ -106,6 +109,7 @@ func (t *table) rises(e *Entry, grade Grade, now, timeout Tick) bool {
 		return false
 	}
 	k := t.key(e.slot(), e.ident)
-	draw := scatter((uint32(t.secret.conn(&k)) ^ uint32(e.ident>>32) ^ uint32(e.ident)) + uint32(now)*0x9e3779b1)
+	mixed := uint32(t.secret.conn(&k)) ^ uint32(e.ident>>32) ^ uint32(e.ident)
+	draw := scatter(mixed + uint32(now)*0x9e3779b1)
 	return uint64(draw) < (1<<32>>grade)*uint64(step(timeout))/TicksPerSecond
 }
