@@ -112,6 +112,10 @@ type Status struct {
 	Tables     []TableStatus     `json:"tables"`
 	Sockets    []SocketStatus    `json:"sockets"`
 	Addresses  []AddressStatus   `json:"addresses"`
+	// Notes count what happened to frames beside their reasons.
+	Notes map[string]uint64 `json:"notes"`
+	// Warnings are what is wrong with the host now.
+	Warnings []string `json:"warnings"`
 }
 
 // TableStatus is how full a table is and what it had to do about it.
@@ -123,6 +127,7 @@ type TableStatus struct {
 	Expired   uint64 `json:"expired"`
 	Displaced uint64 `json:"displaced"` // unassured entries that made room
 	Refused   uint64 `json:"refused"`   // inserts that found no room
+	PortFull  uint64 `json:"port_full"` // of these, those of a client port that had too many connections
 }
 
 // SocketStatus is one AF_XDP socket.

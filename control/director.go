@@ -72,6 +72,8 @@ type Director struct {
 	neigh    *neigh.Table
 	vips     *addresses
 	host     *links.Watcher
+	concerns concerns
+	floods   floodWatch
 	socket   *socketServer
 	rates    map[service.ID]*estimator
 	bases    map[service.ID]Traffic // what the number's former servers had
@@ -96,6 +98,7 @@ func Run(ctx context.Context, options Options) (err error) {
 	d := &Director{
 		options: options, log: options.Logger, started: time.Now(), config: options.Config,
 		rates: map[service.ID]*estimator{}, bases: map[service.ID]Traffic{},
+		concerns: concerns{log: options.Logger}, floods: floodWatch{log: options.Logger},
 		tuning: tuningOf(options.Config), requests: make(chan func()), ended: make(chan struct{}),
 	}
 	defer func() { err = errors.Join(err, d.stop()) }()
@@ -103,6 +106,7 @@ func Run(ctx context.Context, options Options) (err error) {
 		return err
 	}
 	d.ready = true
+	d.publish() // what start has learned of the host
 	d.notifyReady()
 	d.log.Info("ready", "services", len(d.policy.services.All()), "workers", len(d.workers))
 	d.loop(ctx)
@@ -125,12 +129,14 @@ func (d *Director) start() error {
 		{"tables", d.openTables},
 		{"configuration", d.firstPolicy},
 		{"neighbours", d.openNeighbours},
+		{"host", d.judge},
 		{"workers", d.startWorkers},
 		{"steering", d.steer},
 		{"sockets", d.openPorts},
 		{"tuning", d.openTuning},
 		{"express lane", d.setExpress},
 		{"addresses", d.openAddresses},
+		{"host", d.judge}, // now that it is known how the program is attached
 	} {
 		if err := step.do(); err != nil {
 			return fmt.Errorf("%s: %w", step.what, err)

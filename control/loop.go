@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// recoverPeriod is how often a port without sockets is tried again, and the
-// interfaces are looked at for changes that nobody announces.
+// recoverPeriod is how often a port without sockets is tried again, the interfaces are
+// looked at for changes that nobody announces, and the counters for floods.
 const recoverPeriod = time.Second
 
 // loop is the director's life: it reacts until the context ends.
@@ -32,6 +32,8 @@ func (d *Director) loop(ctx context.Context) {
 			d.show()
 		case <-recover.C:
 			d.recoverPorts()
+			d.judgeHost()
+			d.watchFloods(time.Now())
 		case do := <-d.requests:
 			do()
 		case <-d.trialEnds():

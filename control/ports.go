@@ -29,6 +29,7 @@ type port struct {
 	lane     Lane                 // whether the XDP program may send by it
 	ways     bpf.Ways             // and how
 	down     bool                 // the log has it that its link is down
+	partial  bool                 // frames may come by it with partial checksums
 }
 
 // findPorts looks the interfaces up and refuses what cannot work, before

@@ -69,7 +69,7 @@ func (d *Director) recoverPort(i int, p *port) bool {
 		}
 	}
 	d.noteLink(p, now.up)
-	d.noteMTU(p, now.mtu)
+	p.mtu = now.mtu
 	return now.up && d.reopen(i, p) || changed
 }
 
@@ -79,18 +79,6 @@ func (d *Director) noteLink(p *port, up bool) {
 	if p.down == up {
 		p.down = !up
 		d.log.Warn("link changed", "interface", p.config.Name, "up", up)
-	}
-}
-
-// noteMTU tells of an MTU that has become too large: the kernel then drops what
-// does not fit into a frame, and all else goes on.
-func (d *Director) noteMTU(p *port, mtu int) {
-	if p.mtu == mtu {
-		return
-	}
-	p.mtu = mtu
-	if err := d.checkMTU(p); err != nil {
-		d.log.Warn("larger packets are dropped", "interface", p.config.Name, "error", err)
 	}
 }
 

@@ -26,6 +26,7 @@ type view struct {
 	rates    map[service.ID]Rate
 	sockets  []socketView
 	vips     []AddressStatus
+	warnings []string
 	capacity uint32 // IPv4 connections
 	steering *bpf.Steering
 	// generation of the snapshot that goes with this.
@@ -46,7 +47,7 @@ type socketView struct {
 func (d *Director) show() {
 	v := &view{
 		services: d.policy.services.All(), workers: slices.Clone(d.workers),
-		hops: map[service.ID]hopStatus{}, rates: map[service.ID]Rate{}, vips: d.vips.status(),
+		hops: map[service.ID]hopStatus{}, rates: map[service.ID]Rate{}, vips: d.vips.status(), warnings: d.concerns.texts(),
 		capacity: uint32(d.config.Tables.Connections), generation: d.generation, steering: d.steering,
 	}
 	for _, vs := range v.services {
@@ -173,10 +174,16 @@ func (d *Director) status() *Status {
 	s := &Status{
 		Version: Version, PID: os.Getpid(), Started: d.started, Generation: v.generation,
 		Frames: map[string]uint64{}, Steering: map[string]uint64{}, Addresses: v.vips,
+		Notes: map[string]uint64{}, Warnings: v.warnings,
 	}
 	var reasons [dataplane.Reasons]uint64
+	var notes [dataplane.Notes]uint64
 	for _, w := range v.workers {
 		w.Forwarder().Reasons(&reasons)
+		w.Forwarder().Notes(&notes)
+	}
+	for i, n := range notes {
+		s.Notes[dataplane.Note(i).String()] = n
 	}
 	for i, n := range reasons {
 		s.Frames[dataplane.Reason(i).String()] = n
@@ -201,7 +208,7 @@ func tableStatus(stats affinity.Stats) []TableStatus {
 	row := func(name string, t affinity.TableStats) TableStatus {
 		return TableStatus{
 			Name: name, Live: t.Live, Capacity: t.Capacity, Inserted: t.Inserted,
-			Expired: t.Expired, Displaced: t.Evicted, Refused: t.Full + t.PortFull,
+			Expired: t.Expired, Displaced: t.Evicted, Refused: t.Full + t.PortFull, PortFull: t.PortFull,
 		}
 	}
 	return []TableStatus{

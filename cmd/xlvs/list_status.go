@@ -33,13 +33,17 @@ func (p *printer) status(ctx context.Context, client *control.Client) error {
 		}
 		p.printf("\n")
 	}
-	p.printf("\n%-18s %10s %10s %12s %12s %10s %10s\n", "Table", "Live", "Capacity", "Inserted", "Expired", "Displaced", "Refused")
+	p.printf("\n%-18s %10s %10s %12s %12s %10s %10s %10s\n", "Table", "Live", "Capacity", "Inserted", "Expired", "Displaced", "Refused", "Port full")
 	for _, t := range s.Tables {
-		p.printf("%-18s %10d %10d %12d %12d %10d %10d\n", t.Name, t.Live, t.Capacity, t.Inserted, t.Expired, t.Displaced, t.Refused)
+		p.printf("%-18s %10d %10d %12d %12d %10d %10d %10d\n", t.Name, t.Live, t.Capacity, t.Inserted, t.Expired, t.Displaced, t.Refused, t.PortFull)
 	}
 	p.printf("\n")
 	p.counts("Frames of services, by what became of them", s.Frames)
+	p.counts("Beside that", s.Notes)
 	p.counts("Frames, by what the XDP program did with them", s.Steering)
+	for _, w := range s.Warnings {
+		p.printf("%s\n", w)
+	}
 	for _, a := range s.Addresses {
 		if !a.Present {
 			p.printf("virtual address %s is not on this host: nobody answers for it here\n", a.Address)

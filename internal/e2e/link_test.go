@@ -122,7 +122,7 @@ func TestMTURaised(t *testing.T) {
 	w, flow := b.wires[0], flowOf(1, 1000, udpTo(7))
 	server := b.probe(w, w, flow)
 	setMTU(t, b, 3000)
-	eventually(t, "it is logged", func() error { return b.log.has("level=WARN", "larger packets are dropped", "MTU 3000") })
+	eventually(t, "it is logged", func() error { return b.log.has("level=WARN", "its MTU is 3000", "longer ones are dropped") })
 	w.sendPacket(flow.udp(1).Data(append(numbered(1), make([]byte, 2500)...)))
 	if got := b.probe(w, w, flow); got != server {
 		t.Errorf("the client moved from server %d to %d", server, got)
