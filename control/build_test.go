@@ -1,6 +1,7 @@
 package control
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"testing"
@@ -125,5 +126,29 @@ func TestThresholdsComeInForceWithThePolicyOnly(t *testing.T) {
 	b.bound(p.services)
 	if !limited.Counts.Overloaded.Load() {
 		t.Error("150 connections, upper threshold 100: not overloaded")
+	}
+}
+
+func TestFragmentsAreExpectedOfUDP(t *testing.T) {
+	const text = `
+interfaces: [{name: eth0}]
+marks: [{mark: 80, match: {%s}}]
+services:
+  - {fwmark: 80, servers: [{address: 10.0.0.11}]}
+  - {address: 203.0.113.11, protocol: %s, port: 53, servers: [{address: 10.0.0.11}]}
+`
+	for _, test := range []struct {
+		match, protocol string
+		want            []string
+	}{
+		{"protocol: tcp, destination: 203.0.113.10", "tcp", []string{}},
+		{"destination: 203.0.113.10", "tcp", []string{"udp4"}},
+		{"protocol: [tcp, udp], destination: '2001:db8::10'", "tcp", []string{"udp6"}},
+		{"protocol: sctp, destination: '2001:db8::10'", "udp", []string{"udp4"}},
+		{"destination: ['2001:db8::10', 203.0.113.10]", "udp", []string{"udp4", "udp6"}},
+	} {
+		if got := fragmented(parse(t, fmt.Sprintf(text, test.match, test.protocol))); !cmp.Equal(got, test.want) {
+			t.Errorf("{%s} and %s: fragments are expected of %v, want %v", test.match, test.protocol, got, test.want)
+		}
 	}
 }

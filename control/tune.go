@@ -14,6 +14,7 @@ import (
 
 	"github.com/xlvs/xlvs/config"
 	"github.com/xlvs/xlvs/internal/nic"
+	"github.com/xlvs/xlvs/packet"
 	"github.com/xlvs/xlvs/ring"
 	"github.com/xlvs/xlvs/vip"
 )
@@ -265,6 +266,7 @@ func (d *Director) currentTuning() *Tuning {
 		GOMAXPROCS: runtime.GOMAXPROCS(0), CPUs: slices.Sorted(slices.Values(processCPUs())), Workers: []WorkerTuning{}, Interfaces: []InterfaceTuning{},
 		Changes: append([]nic.Change{}, d.journal.Changes()...), Journal: journalPath(d.config.Control.Socket),
 		Trial: d.trial.timer != nil, VLANs: matchesVLANs(d.config.Marks),
+		Fragments: fragmented(d.config),
 	}
 	for _, w := range d.workers {
 		thread, cpu := w.Place()
@@ -295,6 +297,34 @@ func (d *Director) interfaceTuning(p *port) InterfaceTuning {
 		i.Verdict = fmt.Sprintf("%v: %s", mode, why)
 	}
 	return i
+}
+
+// fragmented are the kinds of UDP packets that services take. TCP avoids fragments.
+func fragmented(cfg *config.Config) []string {
+	kinds := map[bool]string{false: "udp4", true: "udp6"}
+	all := []string{}
+	add := func(ipv6 bool) {
+		if kind := kinds[ipv6]; !slices.Contains(all, kind) {
+			all = append(all, kind)
+		}
+	}
+	for i := range cfg.Services {
+		if key := cfg.Services[i].Key; key.Mark == 0 && key.Protocol == packet.UDP {
+			add(key.Addr.Is6())
+		}
+	}
+	for _, rule := range cfg.Marks {
+		for _, m := range rule.Matches {
+			if len(m.Protocols) > 0 && !slices.Contains(m.Protocols, packet.UDP) {
+				continue
+			}
+			for _, p := range m.Destinations {
+				add(p.Addr().Is6())
+			}
+		}
+	}
+	slices.Sort(all)
+	return all
 }
 
 func matchesVLANs(rules []config.MarkRule) bool {

@@ -22,6 +22,9 @@ type Tuning struct {
 	Trial bool `json:"trial,omitempty"`
 	// VLANs tells whether mark rules match VLAN tags.
 	VLANs bool `json:"vlans"`
+	// Fragments are the kinds of packets, as ethtool calls flows (udp4, udp6), that services
+	// take and that senders may fragment.
+	Fragments []string `json:"fragments"`
 }
 
 // Settings are what may change while the director runs. In a request, what is

@@ -62,17 +62,27 @@ func hashTable(f *Facts, say sayer) {
 	})
 }
 
-// hashFields: without ports all connections of a client go to one queue.
+// hashFields: without ports all connections of a client go to one queue. UDP is another
+// matter: later fragments have no ports, so that with ports in the hash they come by another
+// queue than the first one, and often before it.
 func hashFields(f *Facts, say sayer) {
+	const port = "source port"
 	f.each(func(used *control.InterfaceTuning, host *nic.Interface) {
 		if host.RSS == nil || len(used.Queues) < 2 {
 			return
 		}
-		for _, kind := range []string{"tcp4", "tcp6", "udp4", "udp6"} {
+		for _, kind := range []string{"tcp4", "tcp6"} {
 			fields := host.RSS.Fields[kind]
-			if len(fields) > 0 && !slices.Contains(fields, "source port") {
+			if len(fields) > 0 && !slices.Contains(fields, port) {
 				say(Note, used.Name, fmt.Sprintf("%s frames are spread by %s alone: all connections of a client go to one queue",
 					kind, strings.Join(fields, ", ")), fmt.Sprintf("ethtool -N %s rx-flow-hash %s sdfn", used.Name, kind))
+			}
+		}
+		for _, kind := range f.Director.Fragments {
+			if slices.Contains(host.RSS.Fields[kind], port) {
+				say(Note, used.Name, fmt.Sprintf("%s frames are spread by ports, too: the later fragments of a packet, "+
+					"which have none, come by another queue than the first and may be dropped", kind),
+					fmt.Sprintf("ethtool -N %s rx-flow-hash %s sd, where clients send fragments", used.Name, kind))
 			}
 		}
 	})
@@ -167,7 +177,7 @@ func vlanStripping(f *Facts, say sayer) {
 func partialChecksums(f *Facts, say sayer) {
 	f.each(func(used *control.InterfaceTuning, host *nic.Interface) {
 		if driver(host) == "veth" {
-			say(Note, used.Name, "local senders at the other end of a veth leave out checksums, and servers reject what they get of it",
+			say(Note, used.Name, "local senders at the other end of a veth leave out checksums, and workers complete them, which takes time",
 				"ethtool -K PEER tx off, on the other end, if clients are local")
 		}
 	})

@@ -43,6 +43,20 @@ func good() *Facts {
 	}
 }
 
+// Where fragments are expected, hashing UDP by addresses alone is right.
+func TestNoPortsForFragments(t *testing.T) {
+	f := good()
+	f.Director.Fragments = []string{"udp4", "udp6"}
+	for i := range f.Interfaces {
+		for _, kind := range f.Director.Fragments {
+			f.Interfaces[i].RSS.Fields[kind] = []string{"source", "destination"}
+		}
+	}
+	for _, a := range Advise(f) {
+		t.Errorf("%+v", a)
+	}
+}
+
 func TestNothingToSay(t *testing.T) {
 	for _, a := range Advise(good()) {
 		t.Errorf("%+v", a)
@@ -67,8 +81,12 @@ var spoiled = []struct {
 	{"a queue without hashes", "hash-table", Warning, func(_ *Facts, _ *control.InterfaceTuning, i *nic.Interface) { i.RSS.Queues = []uint32{0} },
 		"nothing to queues [1]", "ethtool -X eth0 equal 2"},
 	{"addresses alone", "hash-fields", Note, func(_ *Facts, _ *control.InterfaceTuning, i *nic.Interface) {
-		i.RSS.Fields["udp4"] = []string{"source", "destination"}
-	}, "udp4 frames are spread by source, destination alone", "rx-flow-hash udp4 sdfn"},
+		i.RSS.Fields["tcp4"] = []string{"source", "destination"}
+	}, "tcp4 frames are spread by source, destination alone", "rx-flow-hash tcp4 sdfn"},
+	{"fragments by ports", "hash-fields", Note, func(f *Facts, _ *control.InterfaceTuning, i *nic.Interface) {
+		f.Director.Fragments = []string{"udp4"}
+		i.RSS.Fields["udp4"] = []string{"source", "destination", "source port", "destination port"}
+	}, "later fragments of a packet", "rx-flow-hash udp4 sd, where"},
 	{"small fill ring", "fill-ring", Warning, func(f *Facts, _ *control.InterfaceTuning, _ *nic.Interface) { f.Director.Rings.Fill = 2048 },
 		"fill ring of 2048", "fill: 4096, frames: 10240"},
 	{"small ring of its own", "hardware-ring", Note, func(_ *Facts, _ *control.InterfaceTuning, i *nic.Interface) { i.Rings.RX = 256 },
