@@ -87,6 +87,7 @@ func (d *Director) judgeLanes() (changed bool) {
 			continue
 		}
 		now, ways := d.lane(p)
+		now, ways = d.bothEnds(p, now, ways)
 		if now != p.lane {
 			d.log.Info("express lane", "interface", p.config.Name, "open", now.Open, "because", now.Why)
 		}
