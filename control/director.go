@@ -132,6 +132,7 @@ func (d *Director) start() error {
 		{"host", d.judge},
 		{"workers", d.startWorkers},
 		{"steering", d.steer},
+		{"MAC addresses", d.setLocals},
 		{"sockets", d.openPorts},
 		{"tuning", d.openTuning},
 		{"express lane", d.setExpress},

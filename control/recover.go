@@ -1,6 +1,7 @@
 package control
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/xlvs/xlvs/dataplane"
@@ -106,7 +107,7 @@ func (d *Director) rebuild() {
 	p, err := d.builder.build(d.config, d.ifindexes())
 	if err == nil {
 		d.use(p, d.config)
-		err = d.steer()
+		err = errors.Join(d.setLocals(), d.steer())
 	}
 	if err != nil {
 		d.log.Error("interfaces changed, but steering did not follow", "error", err)

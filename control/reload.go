@@ -53,10 +53,10 @@ func (d *Director) apply(cfg *config.Config) error {
 	d.neigh.Want(append(known, added...))
 	d.awaitNeighbours(added)
 	d.use(p, cfg) // the workers know a new service before its packets come to them
-	if err := d.steer(); err != nil {
+	if err := errors.Join(d.setLocals(), d.steer()); err != nil {
 		d.use(was, old)
 		d.builder.release(was.services)
-		return errors.Join(err, d.steer())
+		return errors.Join(err, d.setLocals(), d.steer())
 	}
 	d.neigh.Want(serverAddrs(p))
 	d.builder.release(p.services)
