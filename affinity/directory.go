@@ -92,7 +92,7 @@ func (d *directory) load(number uint32) (Server, bool) {
 		return Server{}, false
 	}
 	s := Server{
-		ID:       service.MakeID(number, uint16(w0>>recordGeneration&generationMask)),
+		ID: service.MakeID(number, uint16(w0>>recordGeneration&generationMask)),
 		Service: service.Key{Mark: uint32(w1), IPv6: w0&recordIPv6 != 0, Port: uint16(w1 >> 32),
 			Protocol: packet.Protocol(w0 >> recordProtocol)},
 		Addr:     packet.Addr{Hi: r[4].Load(), Lo: r[5].Load()}.Netip(),
