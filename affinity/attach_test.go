@@ -158,6 +158,9 @@ func killStep(tables *Tables, ids []service.ID, i int, journal interface {
 		} else if tables.Templates.Assure(&te) {
 			tables.Conns.Hold(&e, &te)
 		}
+	case r.IntN(4) == 0:
+		fk := fragmentKey(i/2, i%2 == 1, uint32(r.IntN(64)))
+		tables.Conns.SetFragment(tables.Conns.Hash(&fk), &fk, e.Server(), &e, 1, 240)
 	default:
 		tables.Conns.Update(&e, &anyMove, Event(1+r.IntN(8)), 1, lasting(1000))
 	}

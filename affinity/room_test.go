@@ -2,6 +2,7 @@ package affinity
 
 import (
 	"math/rand/v2"
+	"sync"
 	"testing"
 
 	"github.com/xlvs/xlvs/packet"
@@ -428,5 +429,87 @@ func TestSingleDatagramsGiveWay(t *testing.T) {
 	}
 	if lost > 15 {
 		t.Errorf("%d of 500 handshakes lost", lost)
+	}
+}
+
+// TestRoomForManyWorkers: workers that send all kinds of floods into small tables, and a sweeper,
+// displace each other's entries. The lasting clients stay, the bounds hold, and every word is in
+// order afterwards.
+func TestRoomForManyWorkers(t *testing.T) {
+	const clients = 500
+	rounds := 40_000
+	if raceDetector {
+		rounds = 4_000
+	}
+	for _, v6 := range []bool{false, true} {
+		config := Config{Connections4: 900, Connections6: 900, Templates4: 600, Templates6: 600, Servers: 4}
+		tables, ids := format(t, heapMemory(config), config, 2)
+		tables.SetTimeouts(ids[0].Number(), &ipvsTimeouts)
+		establish(t, tables, clients, v6, ids)
+		for n := range clients {
+			k := clientKey(n*16, v6)
+			e, _ := tables.Conns.Lookup(tables.Conns.Hash(&k), &k, 1)
+			word := &tables.Conns.of(v6).slot(e.slot())[life]
+			word.Store(word.Load() | uint64(Lasting)<<lifeGrade)
+		}
+		var workers sync.WaitGroup
+		for number := range 4 {
+			r := rand.New(rand.NewPCG(5, uint64(number)))
+			workers.Go(func() {
+				for i := range rounds {
+					floodStep(tables, ids, v6, r, Tick(10+i/200))
+				}
+			})
+		}
+		workers.Go(func() {
+			for i := range 40 {
+				pass(tables, Tick(10+i))
+			}
+		})
+		workers.Wait()
+		for n := range clients {
+			k, nk := clientKey(n*16, v6), networkKey(n*16, v6)
+			e, ok := tables.Conns.Lookup(tables.Conns.Hash(&k), &k, 300)
+			te, tok := tables.Templates.Lookup(tables.Templates.Hash(&nk), &nk, 300)
+			if !ok || !tok || e.Server() != te.Server() || !e.HasTemplate() {
+				t.Fatalf("IPv6 %v: client %d: %v %v", v6, n, ok, tok)
+			}
+		}
+		audit(t, tables)
+		if s := tables.Stats(); s.Connections4.Live > 900 || s.Connections6.Live > 900 {
+			t.Errorf("%+v", s)
+		}
+	}
+}
+
+// floodStep is one sender of a flood: first packets of a new client or of one port, senders that
+// come twice and get a template, fragments.
+func floodStep(tables *Tables, ids []service.ID, v6 bool, r *rand.Rand, now Tick) {
+	n, id := 16*(10_000+r.IntN(100_000)), ids[r.IntN(2)]
+	k := clientKey(n, v6)
+	kind := r.IntN(5)
+	switch kind {
+	case 0:
+		k = portKey(r.IntN(60_000), v6)
+	case 1:
+		k = fragmentKey(n, v6, r.Uint32N(1000))
+		tables.Conns.SetFragment(tables.Conns.Hash(&k), &k, id, &Entry{}, now, 240)
+		return
+	}
+	init := ConnInit{Server: id, State: StateTCPSynRecv, Timeout: 480}
+	e, o := tables.Conns.Insert(tables.Conns.Hash(&k), &k, &init, now)
+	if o > Found || kind < 3 {
+		return
+	}
+	if _, u := tables.Conns.Update(&e, &inputOnly, evAck, now, &ipvsTimeouts); u != Became {
+		return
+	}
+	nk := networkKey(n, v6)
+	te, _ := tables.Templates.Insert(tables.Templates.Hash(&nk), &nk, id, now, 300)
+	if te.Valid() && te.Server() == id && (kind == 3 || tables.Templates.Assure(&te)) {
+		tables.Conns.Hold(&e, &te)
+	}
+	if r.IntN(2) == 0 {
+		tables.Conns.Delete(&e)
 	}
 }
