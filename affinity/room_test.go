@@ -186,6 +186,22 @@ func TestIdleAge(t *testing.T) {
 	}
 }
 
+// TestHeardInTime: a victim that was heard between the search and its removal stays.
+func TestHeardInTime(t *testing.T) {
+	o := newOne(t, client(1, false), ConnInit{State: StateTCPSynRecv})
+	tb := o.tables.tables[connections4]
+	v := victim{Entry: *o.entry()}
+	o.packet(evAck)
+	home := tb.home(o.tables.Conns.Hash(&o.key))
+	b := tb.lock(home)
+	gone := tb.displace(home, &b, &v, o.now)
+	tb.unlock(home, b)
+	if gone || !o.entry().Assured() {
+		t.Error("it gave way")
+	}
+	audit(t, o.tables)
+}
+
 // portKey is the key of a connection of one client port to one of many virtual ports.
 func portKey(n int, v6 bool) (k Key) {
 	t := client(3, v6)
