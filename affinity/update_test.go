@@ -74,15 +74,26 @@ func (o *one) packet(events ...Event) State {
 	return o.entry().State()
 }
 
-// lockstep has two workers do something at the same moment, again and again. reset comes
-// before each round, check after it.
+// lockstep has two workers do something at the same moment, again and again, each in turn a
+// little later than the other. reset comes before each round, check after it.
 func lockstep(rounds int, reset, one, other func(), check func() bool) {
 	var begun, done atomic.Int64
-	go func() {
-		for round := int64(1); round <= int64(rounds); round++ {
-			for begun.Load() < round {
+	await := func(word *atomic.Int64, round int64) {
+		for spins := 1; word.Load() < round; spins++ {
+			if spins%1000 == 0 {
 				runtime.Gosched()
 			}
+		}
+	}
+	linger := func(times int64) {
+		for range times {
+			done.Load()
+		}
+	}
+	go func() {
+		for round := int64(1); round <= int64(rounds); round++ {
+			await(&begun, round)
+			linger(round % 64)
 			other()
 			done.Store(round)
 		}
@@ -90,10 +101,9 @@ func lockstep(rounds int, reset, one, other func(), check func() bool) {
 	for round := int64(1); round <= int64(rounds); round++ {
 		reset()
 		begun.Store(round)
+		linger(round / 64 % 256)
 		one()
-		for done.Load() < round {
-			runtime.Gosched()
-		}
+		await(&done, round)
 		if !check() {
 			begun.Store(int64(rounds)) // lets the other one end
 			return
