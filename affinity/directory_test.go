@@ -172,7 +172,7 @@ func TestMethodIsIdentity(t *testing.T) {
 // TestOverloadedEnds: however workers come together, a server with no connection is not
 // overloaded: nothing would ever clear the flag.
 func TestOverloadedEnds(t *testing.T) {
-	rounds := 300_000
+	rounds := 60_000
 	if raceDetector {
 		rounds = 10_000
 	}

@@ -335,7 +335,7 @@ func TestClosedFor(t *testing.T) {
 // TestHeldWhileClosed: whichever of two workers comes first, one that lets a connection hold its
 // template or one that closes it, the connection knows its template.
 func TestHeldWhileClosed(t *testing.T) {
-	rounds := 300_000
+	rounds := 60_000
 	if raceDetector {
 		rounds = 2_000
 	}
