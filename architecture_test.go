@@ -51,6 +51,7 @@ var library = map[string][]string{
 var unsafeAllowed = map[string]string{
 	"ring/internal/abi": "*_unsafe.go",
 	"affinity":          "memory_unsafe.go",
+	"bpf":               "records_unsafe.go",
 }
 
 type pkg struct {

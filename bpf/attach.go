@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"slices"
 
-	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -46,9 +45,11 @@ func (m AttachMode) flags() link.XDPAttachFlags {
 
 // Attach attaches the program to an interface and returns the mode it runs in.
 // What is attached already, by this process or pinned by an earlier one, stays
-// attached: only a program that is not this one is exchanged, in place, and
+// attached: an earlier one's program is exchanged for this one, in place, and
 // only a mode that was asked for by name and is not the present one makes it
 // detach first. Foreign programs: see [OccupiedError] and Options.Replace.
+//
+// If nobody told what MAC addresses the interface has (SetLocals), Attach tells its own.
 func (s *Steering) Attach(ifindex int, mode AttachMode) (AttachMode, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -62,6 +63,9 @@ func (s *Steering) Attach(ifindex int, mode AttachMode) (AttachMode, error) {
 		return Auto, fmt.Errorf("attach to interface %d: %w", ifindex, err)
 	}
 	name := at.Attrs().Name
+	if err := s.tellOwnLocked(at); err != nil {
+		return Auto, fmt.Errorf("attach to %s: %w", name, err)
+	}
 	obtained, err := s.attachLocked(at, mode)
 	if err != nil {
 		return Auto, fmt.Errorf("attach to %s: %w", name, err)
@@ -125,47 +129,24 @@ func (s *Steering) ownLinkLocked(at netlink.Link) (link.Link, error) {
 	return nil, err
 }
 
-// refresh makes a link run this program with these maps, if it does not yet.
+// refresh makes a link run this program, if it does not yet. An earlier process's is never
+// the same one: each has the tables of its own.
 func (s *Steering) refresh(l link.Link) error {
 	info, err := l.Info()
 	if err != nil {
 		return err
 	}
-	same, err := s.runs(info.Program)
-	if err != nil || same {
+	ours, err := s.objects.XlvsSteer.Info()
+	if err != nil {
 		return err
+	}
+	if id, _ := ours.ID(); id == info.Program {
+		return nil
 	}
 	if err := l.Update(s.objects.XlvsSteer); err != nil {
 		return fmt.Errorf("exchange program %d: %w", info.Program, err)
 	}
 	return nil
-}
-
-// runs reports whether a program has this one's code and its maps. Looking at it
-// takes CAP_SYS_ADMIN; one that cannot be looked at is another one.
-func (s *Steering) runs(id ebpf.ProgramID) (bool, error) {
-	running, err := ebpf.NewProgramFromID(id)
-	if errors.Is(err, fs.ErrPermission) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("program %d: %w", id, err)
-	}
-	defer running.Close()
-	its, err := running.Info()
-	if err != nil {
-		return false, fmt.Errorf("program %d: %w", id, err)
-	}
-	ours, err := s.objects.XlvsSteer.Info()
-	if err != nil {
-		return false, err
-	}
-	return its.Tag == ours.Tag && slices.Equal(sortedMaps(its), sortedMaps(ours)), nil
-}
-
-func sortedMaps(info *ebpf.ProgramInfo) []ebpf.MapID {
-	ids, _ := info.MapIDs()
-	return slices.Sorted(slices.Values(ids))
 }
 
 // create makes the link, and pins it unless ephemeral.

@@ -183,7 +183,7 @@ func TestAutoIsNativeWhereThereIsOne(t *testing.T) {
 func TestAttachAgainChangesNothing(t *testing.T) {
 	ns := enterNamespace(t)
 	_, eth0 := vethPair(t, ns, "eth0")
-	s := open(t, Options{PinDir: newPinDir(t)})
+	s := open(t, Options{Pins: openPins(t, newPinDir(t))})
 	attach(t, s, eth0, Generic)
 	first := linkID(t, s, eth0)
 	if got := attach(t, s, eth0, Auto); got != Generic || linkID(t, s, eth0) != first {
@@ -307,7 +307,7 @@ func TestForeignLinkIsNotReplaced(t *testing.T) {
 func TestForeignPinIsNamed(t *testing.T) {
 	ns := enterNamespace(t)
 	_, eth0 := vethPair(t, ns, "eth0")
-	other := open(t, Options{PinDir: newPinDir(t)})
+	other := open(t, Options{Pins: openPins(t, newPinDir(t))})
 	attach(t, other, eth0, Generic)
 	s := open(t, Options{})
 	_, err := s.Attach(eth0, Generic)
@@ -319,7 +319,7 @@ func TestForeignPinIsNamed(t *testing.T) {
 func TestInterfaceDeletedAndMadeAgain(t *testing.T) {
 	ns := enterNamespace(t)
 	_, eth0 := vethPair(t, ns, "eth0")
-	s := open(t, Options{PinDir: newPinDir(t)})
+	s := open(t, Options{Pins: openPins(t, newPinDir(t))})
 	attach(t, s, eth0, Native)
 	if err := ns.Delete("eth0"); err != nil {
 		t.Fatal(err)
@@ -341,7 +341,7 @@ func TestDetach(t *testing.T) {
 	ns := enterNamespace(t)
 	_, eth0 := vethPair(t, ns, "eth0")
 	_, eth1 := vethPair(t, ns, "eth1")
-	s := open(t, Options{PinDir: newPinDir(t)})
+	s := open(t, Options{Pins: openPins(t, newPinDir(t))})
 	attach(t, s, eth0, Native)
 	attach(t, s, eth1, Native)
 	for range 2 { // the second time there is nothing to do

@@ -3,6 +3,7 @@ package bpf
 import (
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/xlvs/xlvs/affinity"
 	"github.com/xlvs/xlvs/internal/packettest"
@@ -66,22 +67,36 @@ func BenchmarkSteer(b *testing.B) {
 		{"express=ipv4/1M", 1 << 20, known4},
 		{"express=ipv6/1M", 1 << 20, known6},
 	} {
-		s := steering(b, nil, services)
-		openLane(b, s, fullTables(b, c.packet, c.connections))
+		s := openLane(b, nil, fullTables(b, c.packet, c.connections))
+		update(b, s, nil, services)
 		expectLane(b, s, true, c.packet)
 		benchmarkFrame(b, c.name, s, c.packet)
 	}
 }
 
 func benchmarkFrame(b *testing.B, name string, s *Steering, p packettest.Packet) {
-	frame := p.Frame(b)
+	frame := p.TTL(255).Frame(b)
 	b.Run(name, func(b *testing.B) {
-		_, perFrame, err := s.objects.XlvsSteer.Benchmark(frame, b.N, b.ResetTimer)
+		took, err := runOften(s, frame, b.N)
 		if err != nil {
 			b.Fatal(err)
 		}
-		b.ReportMetric(float64(perFrame.Nanoseconds()), "ns/frame")
+		b.ReportMetric(float64(took.Nanoseconds())/float64(b.N), "ns/frame")
 	})
+}
+
+// runOften gives a frame of TTL 255 to the program so many times, and returns the time that
+// the program took. A run that is repeated goes on with the frame as the last one left
+// it, so that its TTL runs out; and with the server's MAC address, which is to be ours, too.
+func runOften(s *Steering, frame []byte, times int) (took time.Duration, err error) {
+	const repeats = 250
+	for left := times; left > 0 && err == nil; left -= repeats {
+		var each time.Duration
+		n := min(left, repeats)
+		_, each, err = s.objects.XlvsSteer.Benchmark(frame, n, nil)
+		took += each * time.Duration(n)
+	}
+	return took, err
 }
 
 // fullTables is tables with room for so many connections of the packet's family, and as
@@ -90,7 +105,7 @@ func benchmarkFrame(b *testing.B, name string, s *Steering, p packettest.Packet)
 func fullTables(b *testing.B, p packettest.Packet, connections uint32) *TableMemory {
 	b.Helper()
 	config := affinity.Config{Connections4: connections, Connections6: connections, Servers: laneConfig.Servers}
-	memory := openTables(b, "", config.Size())
+	memory := openTables(b, nil, config.Size())
 	tables, tuple := formatTables(b, memory, config), tupleOf(b, p)
 	for range connections {
 		connect(b, tables, tuple)

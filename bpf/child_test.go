@@ -47,7 +47,14 @@ func child(role string) error {
 		}
 		defer l.Close()
 	} else {
-		s, err := Open(Options{PinDir: os.Getenv(childPins)})
+		var pins *Pins
+		if dir := os.Getenv(childPins); dir != "" {
+			if pins, err = OpenPins(dir); err != nil {
+				return err
+			}
+			defer pins.Close()
+		}
+		s, err := Open(Options{Pins: pins})
 		if err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 )
@@ -50,14 +51,14 @@ func detachPinned(dir string) (removed []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &pinDir{path: filepath.Clean(dir), dir: lock}
-	defer func() { err = errors.Join(err, d.unlock()) }()
+	d := &Pins{path: filepath.Clean(dir), dir: lock}
+	defer func() { err = errors.Join(err, d.Close()) }()
 
 	removed, err = d.removeLinks()
 	if err != nil {
 		return removed, err
 	}
-	for _, name := range append([]string{tablesPin, tablesPin + newSuffix}, mapPins...) {
+	for _, name := range slices.Concat([]string{tablesPin, tablesPin + newSuffix}, mapPins, formerPins) {
 		path := filepath.Join(d.path, name)
 		if _, err := os.Stat(path); err != nil {
 			continue
@@ -67,5 +68,5 @@ func detachPinned(dir string) (removed []string, err error) {
 		}
 		removed = append(removed, path)
 	}
-	return removed, d.removeIfEmpty()
+	return removed, nil
 }

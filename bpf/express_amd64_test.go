@@ -16,15 +16,12 @@ import (
 // Entries come and go while the lane looks at them: it never sends to the server of
 // the slot's last or next entry, and never writes to that.
 func TestExpressLaneWhileEntriesComeAndGo(t *testing.T) {
-	s, memory := open(t, Options{Servers: laneConfig.Servers}), openTables(t, "", laneConfig.Size())
-	update(t, s, nil, web())
 	servers := slices.Repeat(laneServers(), 2)
 	servers[1].ID++
+	memory := openTables(t, nil, laneConfig.Size())
 	tables, now := formatTables(t, memory, laneConfig), tick(t)
-	openLane(t, s, memory)
-	if err := s.SetServers(servers); err != nil {
-		t.Fatal(err)
-	}
+	s := openLane(t, nil, memory)
+	setServers(t, s, servers)
 	tuple := tupleOf(t, known4)
 	keys := []affinity.Key{keyOf(tuple), keyOf(neighbour(t, tables, memory.Bytes(), tuple))}
 	hashes, inits := make([]affinity.Hash, 2), make([]affinity.ConnInit, 2)
@@ -49,24 +46,23 @@ func TestExpressLaneWhileEntriesComeAndGo(t *testing.T) {
 
 // A change of state at the moment when the lane renews the entry is not lost.
 func TestExpressLaneWhileStatesChange(t *testing.T) {
-	s, memory := open(t, Options{Servers: laneConfig.Servers}), openTables(t, "", laneConfig.Size())
-	update(t, s, nil, web())
+	memory := openTables(t, nil, laneConfig.Size())
 	tables, now := formatTables(t, memory, laneConfig), tick(t)
-	openLane(t, s, memory)
+	s := openLane(t, nil, memory)
 	tuple := tupleOf(t, known4)
 	key := keyOf(tuple)
 	hash, e := tables.Conns.Hash(&key), insert(t, tables, tuple, established)
-	var moves affinity.Moves // an event for each of the two states
-	states := []affinity.State{affinity.StateTCPFinWait, affinity.StateTCPEstablished}
+	var moves affinity.Moves
+	moves[affinity.StateTCPEstablished][1] = affinity.StateTCPFinWait
+	moves[affinity.StateTCPFinWait][1] = affinity.StateTCPEstablished
 	var timeouts affinity.Timeouts
-	for i, state := range states {
-		moves[states[0]][i], moves[states[1]][i] = state, state
-		timeouts[state] = day / 2 // the lane is to renew it
+	for i := range timeouts {
+		timeouts[i] = day / 2 // the lane is to renew it
 	}
 	const runs = 1_000_000
 	whileRunning(t, s, known4, runs, func() {
-		for i, state := range states {
-			tables.Conns.Update(&e, &moves, affinity.Event(i), now, &timeouts)
+		for _, state := range []affinity.State{affinity.StateTCPFinWait, affinity.StateTCPEstablished} {
+			tables.Conns.Update(&e, &moves, 1, now, &timeouts)
 			if e, _ = tables.Conns.Lookup(hash, &key, now); e.State() != state {
 				t.Fatalf("%s, want %s", e.State(), state)
 			}
@@ -80,21 +76,18 @@ func TestExpressLaneWhileStatesChange(t *testing.T) {
 // A director takes the tables over while the lane of the last one, which is open
 // still, looks and writes into them: every connection lives on in both.
 func TestExpressLaneWhileTablesAreTakenOver(t *testing.T) {
-	s, memory := open(t, Options{Servers: laneConfig.Servers}), openTables(t, "", laneConfig.Size())
-	update(t, s, nil, web())
+	memory := openTables(t, nil, laneConfig.Size())
 	tables := formatTables(t, memory, laneConfig)
-	openLane(t, s, memory)
+	s := openLane(t, nil, memory)
 	// Attach drops the entries of servers that the directory does not have.
 	to := affinity.Server{Addr: netip.MustParseAddr("10.0.0.1"), Port: 80}
-	id, err := tables.Assign(to.Service, to.Addr, to.Port, 0)
+	id, err := tables.Assign(to.Service, to.Addr, to.Port, to.Method)
 	if err != nil {
 		t.Fatal(err)
 	}
 	servers := laneServers()
 	servers[0].ID = uint32(id)
-	if err := s.SetServers(servers); err != nil {
-		t.Fatal(err)
-	}
+	setServers(t, s, servers)
 	init := established
 	init.Server, init.Timeout = id, day/2 // the lane is to renew it
 	flow := tupleOf(t, known4)
@@ -122,9 +115,9 @@ func TestExpressLaneWhileTablesAreTakenOver(t *testing.T) {
 // times: at least, as a signal has it begin again.
 func whileRunning(t *testing.T, s *Steering, p packettest.Packet, runs int, do func()) {
 	t.Helper()
-	frame, ended := p.Frame(t), make(chan error, 1)
+	ended := make(chan error, 1)
 	go func() {
-		_, _, err := s.objects.XlvsSteer.Benchmark(frame, runs, nil)
+		_, err := runOften(s, p.TTL(255).Frame(t), runs)
 		ended <- err
 	}()
 	for len(ended) == 0 {

@@ -116,25 +116,44 @@ func tick(tb testing.TB) affinity.Tick {
 	return affinity.TickAt(ts.Nano())
 }
 
-// openKnown opens a Steering of web services with its lane open, and the tables that it
-// looks into: with the known connections, and pinned if it is.
-func openKnown(tb testing.TB, o Options) (*Steering, *TableMemory) {
+// openKnown is openLane over tables with the known connections, pinned if it is.
+func openKnown(tb testing.TB, pins *Pins) (*Steering, *TableMemory) {
 	tb.Helper()
-	s, memory := open(tb, o), openTables(tb, o.PinDir, laneConfig.Size())
-	update(tb, s, nil, web())
+	memory := openTables(tb, pins, laneConfig.Size())
 	connect(tb, formatTables(tb, memory, laneConfig), knownFlows(tb)...)
-	openLane(tb, s, memory)
+	s := openLane(tb, pins, memory)
 	expectLane(tb, s, true, known...)
 	return s, memory
 }
 
-// openLane opens the lane to the server, over tables.
-func openLane(tb testing.TB, s *Steering, m *TableMemory) {
+// openLane opens a Steering of web services over formatted tables, with the lane open to
+// the server.
+func openLane(tb testing.TB, pins *Pins, m *TableMemory) *Steering {
 	tb.Helper()
-	if err := s.OpenExpress(m); err != nil {
+	s := openOver(tb, pins, m)
+	setServers(tb, s, laneServers())
+	return s
+}
+
+// openOver is openLane without servers, but those that a former one left.
+func openOver(tb testing.TB, pins *Pins, m *TableMemory) *Steering {
+	tb.Helper()
+	s := open(tb, Options{Pins: pins, Tables: m, Servers: laneConfig.Servers})
+	update(tb, s, nil, web())
+	setLocals(tb, s, map[int][]MAC{1: {packettest.DirectorMAC, MAC(laneMACs[:6])}})
+	return s
+}
+
+func setLocals(tb testing.TB, s *Steering, locals map[int][]MAC) {
+	tb.Helper()
+	if err := s.SetLocals(locals); err != nil {
 		tb.Fatal(err)
 	}
-	if err := s.SetServers(laneServers()); err != nil {
+}
+
+func setServers(tb testing.TB, s *Steering, servers []Server) {
+	tb.Helper()
+	if err := s.SetServers(servers); err != nil {
 		tb.Fatal(err)
 	}
 }
@@ -155,10 +174,11 @@ func expectLane(tb testing.TB, s *Steering, open bool, packets ...packettest.Pac
 			continue
 		}
 		if open {
+			frame = p.TTL(63).Frame(tb)
 			copy(frame, laneMACs[:])
 		}
 		if !bytes.Equal(out, frame) {
-			tb.Errorf("action %d with % x, want % x", action, out, frame)
+			tb.Errorf("action %d with\n% x, want\n% x", action, out, frame)
 		}
 	}
 }
@@ -172,92 +192,82 @@ func carried(tb testing.TB, s *Steering, number uint32) Traffic {
 	return sum
 }
 
-// closeAll closes what ends before the test does.
-func closeAll(tb testing.TB, closers ...interface{ Close() error }) {
-	tb.Helper()
-	for _, c := range closers {
-		if err := c.Close(); err != nil {
-			tb.Fatal(err)
-		}
-	}
-}
-
-// A director that dies leaves the lane open; the next one finds it as it was, opens
-// it again without closing it, or closes it.
+// A director that dies leaves the lane open; the next one finds it as it was, over the same
+// tables and servers, or closes it.
 func TestExpressLaneSurvives(t *testing.T) {
 	dir := newPinDir(t)
-	options := Options{PinDir: dir, Servers: laneConfig.Servers}
-	first, memory := openKnown(t, options)
+	pins := openPins(t, dir)
+	first, memory := openKnown(t, pins)
 	before := carried(t, first, laneServer)
 	if before.Packets != uint64(len(known)) || before.Bytes == 0 {
 		t.Errorf("carried %+v of %d packets", before, len(known))
 	}
-	closeAll(t, first, memory)
+	closeAll(t, first, memory, pins)
 
-	second := open(t, options)
+	pins = openPins(t, dir)
+	memory = openTables(t, pins, laneConfig.Size())
+	if !memory.Existed() {
+		t.Fatal("the tables are new")
+	}
+	second := openOver(t, pins, memory)
 	expectLane(t, second, true, known...)
 	if got, want := carried(t, second, laneServer), (Traffic{2 * before.Packets, 2 * before.Bytes}); got != want {
 		t.Errorf("carried %+v after the takeover, want %+v", got, want)
 	}
-	update(t, second, nil, web())
-	memory = openTables(t, dir, laneConfig.Size())
-	if !memory.Existed() {
-		t.Fatal("the tables are new")
-	}
-	openLane(t, second, memory)
+	setServers(t, second, laneServers())
 	expectLane(t, second, true, known...)
-	closeAll(t, second, memory)
-
-	third := open(t, options)
-	for range 2 { // the second time it is closed
-		if err := third.CloseExpress(); err != nil {
-			t.Fatal(err)
-		}
-		expectLane(t, third, false, known...)
-	}
-}
-
-// A takeover that knows of nothing to send to closes the lane by saying so.
-func TestTakeoverWithoutServers(t *testing.T) {
-	dir := newPinDir(t)
-	options := Options{PinDir: dir, Servers: laneConfig.Servers}
-	first, _ := openKnown(t, options)
-	closeAll(t, first)
-	second := open(t, options)
-	expectLane(t, second, true, known...)
-	if err := second.SetServers(nil); err != nil {
-		t.Fatal(err)
-	}
+	setServers(t, second, nil)
 	expectLane(t, second, false, known...)
+	closeAll(t, second, memory, pins)
+
+	pins = openPins(t, dir)
+	third := openOver(t, pins, openTables(t, pins, laneConfig.Size()))
+	expectLane(t, third, false, known...) // as it was left
+	setServers(t, third, laneServers())
+	expectLane(t, third, true, known...)
 }
 
-// Room for another number of servers needs other maps: the lane is closed in them,
-// and opens as ever. What is attached keeps the old ones until Attach.
+// A director that dies while it writes a record leaves one that nobody reads, until the
+// next one writes it.
+func TestRecordHalfWritten(t *testing.T) {
+	dir := newPinDir(t)
+	pins := openPins(t, dir)
+	first, memory := openKnown(t, pins)
+	half := &first.records[laneServer][0]
+	half.Store(half.Load() | 1)
+	expectLane(t, first, false, known...)
+	closeAll(t, first, memory, pins)
+
+	pins = openPins(t, dir)
+	second := openOver(t, pins, openTables(t, pins, laneConfig.Size()))
+	expectLane(t, second, false, known...)
+	setServers(t, second, laneServers())
+	expectLane(t, second, true, known...)
+}
+
+// Room for another number of servers needs other maps. What is attached keeps the old ones
+// until Attach.
 func TestRoomForOtherServers(t *testing.T) {
 	ns := enterNamespace(t)
 	_, eth0 := vethPair(t, ns, "eth0")
-	dir := newPinDir(t)
-	memory := openTables(t, dir, laneConfig.Size())
+	pins := openPins(t, newPinDir(t))
+	memory := openTables(t, pins, laneConfig.Size())
 	connect(t, formatTables(t, memory, laneConfig), knownFlows(t)...)
 	var attached uint32 // the program
-	for _, servers := range []uint32{8, 100, laneServer, 0} {
-		s := open(t, Options{PinDir: dir, Servers: servers})
+	for _, servers := range []uint32{8, 100, laneServer} {
+		s := open(t, Options{Pins: pins, Tables: memory, Servers: servers})
 		if id, _ := runningOn(t, eth0); id != attached {
 			t.Errorf("room for %d servers: program %d runs before Attach, want %d", servers, id, attached)
 		}
 		update(t, s, nil, web())
 		expectLane(t, s, false, known...)
-		openLane(t, s, memory)
+		setServers(t, s, laneServers())
 		expectLane(t, s, true, known...)
 		if got := s.objects.ExpressTraffic.MaxEntries(); got != servers+1 {
 			t.Errorf("room for %d servers: %d counters", servers, got)
 		}
-		counted := uint64(0)
-		if servers >= laneServer {
-			counted = uint64(len(known))
-		}
-		if got := carried(t, s, laneServer); got.Packets != counted {
-			t.Errorf("room for %d servers: carried %+v, want %d packets", servers, got, counted)
+		if got := carried(t, s, laneServer); got.Packets != uint64(len(known)) {
+			t.Errorf("room for %d servers: carried %+v, want %d packets", servers, got, len(known))
 		}
 		attach(t, s, eth0, Native)
 		attached = programID(t, s.objects.XlvsSteer)
@@ -268,25 +278,26 @@ func TestRoomForOtherServers(t *testing.T) {
 	}
 }
 
-// A number beyond Options.Servers is sent to, but not counted.
-func TestServerBeyondTheCounters(t *testing.T) {
-	s, _ := openKnown(t, Options{Servers: laneServer - 1})
-	for _, number := range []uint32{laneServer - 1, laneServer, 1 << 20, ^uint32(0)} {
+// A number that there is no room for is refused, and the others stay as they were.
+func TestServerWithoutRoom(t *testing.T) {
+	s, _ := openKnown(t, nil)
+	servers := append(laneServers(), Server{ID: laneConfig.Servers + 1})
+	if err := s.SetServers(servers); err == nil || !strings.Contains(err.Error(), "highest number is 8") {
+		t.Errorf("number %d: %v", laneConfig.Servers+1, err)
+	}
+	expectLane(t, s, true, known...)
+	for _, number := range []uint32{laneConfig.Servers, laneConfig.Servers + 1, 1 << 20, ^uint32(0)} {
 		if got := carried(t, s, number); got != (Traffic{}) {
 			t.Errorf("server %d: carried %+v", number, got)
 		}
-	}
-	if got := counters(t, s)[Express]; got != uint64(len(known)) {
-		t.Errorf("%d frames by the lane, want %d", got, len(known))
 	}
 }
 
 // An entry that is not whole, or not as it must be, is for the worker.
 func TestExpressLaneLeavesTornEntries(t *testing.T) {
-	s, memory := open(t, Options{Servers: laneConfig.Servers}), openTables(t, "", laneConfig.Size())
-	update(t, s, nil, web())
+	memory := openTables(t, nil, laneConfig.Size())
 	connect(t, formatTables(t, memory, laneConfig), tupleOf(t, known4), tupleOf(t, known6)) // one a table
-	openLane(t, s, memory)
+	s := openLane(t, nil, memory)
 	const (
 		ident, bind, life, address = 0, 1, 2, 3
 		state, grade, own          = 32, 36, 44
@@ -344,32 +355,6 @@ func liveSlot(t *testing.T, memory []byte, ipv6 int) []byte {
 	return nil
 }
 
-// Other tables take the place of those of an open lane; nothing keeps the memory of
-// the old ones then.
-func TestExpressLaneChangesTables(t *testing.T) {
-	dir := newPinDir(t)
-	s, old := open(t, Options{PinDir: dir, Servers: laneConfig.Servers}), openTables(t, dir, laneConfig.Size())
-	update(t, s, nil, web())
-	connect(t, formatTables(t, old, laneConfig), tupleOf(t, known4))
-	openLane(t, s, old)
-	expectLane(t, s, true, known4)
-	expectLane(t, s, false, known6)
-	id := mapID(t, old.array)
-
-	fresh, err := ReplaceTables(dir, laneConfig.Size())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { closeAll(t, fresh) })
-	expectLane(t, s, true, known4) // the pin is not what the program looks at
-	connect(t, formatTables(t, fresh, laneConfig), tupleOf(t, known6))
-	openLane(t, s, fresh)
-	expectLane(t, s, false, known4)
-	expectLane(t, s, true, known6)
-	closeAll(t, old)
-	eventuallyGone(t, id)
-}
-
 func mapID(t *testing.T, m *ebpf.Map) ebpf.MapID {
 	t.Helper()
 	info, err := m.Info()
@@ -395,105 +380,108 @@ func eventuallyGone(t *testing.T, id ebpf.MapID) {
 	})
 }
 
-// What is refused leaves the lane as it was.
-func TestOpenExpressRefusesClosedTables(t *testing.T) {
-	s, memory := openKnown(t, Options{Servers: laneConfig.Servers})
-	gone := openTables(t, "", laneConfig.Size())
+// A program is not loaded over tables that are closed.
+func TestOpenRefusesClosedTables(t *testing.T) {
+	gone := openTables(t, nil, laneConfig.Size())
 	closeAll(t, gone)
-	refused := func(open bool) {
-		t.Helper()
-		if err := s.OpenExpress(gone); err == nil || !strings.Contains(err.Error(), "closed already") {
-			t.Errorf("opened over closed tables: %v", err)
-		}
-		expectLane(t, s, open, known...)
+	if _, err := Open(Options{Tables: gone}); err == nil || !strings.Contains(err.Error(), "closed already") {
+		t.Errorf("opened over closed tables: %v", err)
 	}
-	refused(true)
-	refused(true) // and is not taken to be open
-	if err := s.CloseExpress(); err != nil {
-		t.Fatal(err)
-	}
-	refused(false)
-	openLane(t, s, memory)
-	expectLane(t, s, true, known...)
 }
 
 // New tables name new servers by the numbers of old ones: at no moment does an entry of
-// one meet a server of the other.
+// one meet a server of the other. The program that is attached goes on over the old ones of
+// both, until it is exchanged; then nothing keeps their memory.
 func TestFreshTablesMeetNoOldServer(t *testing.T) {
+	ns := enterNamespace(t)
+	_, eth0 := vethPair(t, ns, "eth0")
 	dir := newPinDir(t)
-	options := Options{PinDir: dir, Servers: laneConfig.Servers}
-	first, old := openKnown(t, options)
-	closeAll(t, first, old)
+	pins := openPins(t, dir)
+	first, old := openKnown(t, pins)
+	attach(t, first, eth0, Native)
+	gone := []ebpf.MapID{mapID(t, old.array), mapID(t, first.objects.ExpressServers)}
+	running := keepProgram(t, first)
+	closeAll(t, first, old, pins)
 
-	second := open(t, options)
-	fresh, err := ReplaceTables(dir, laneConfig.Size())
+	pins = openPins(t, dir)
+	fresh, err := ReplaceTables(pins, laneConfig.Size())
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { fresh.Remove() })
-	expectLane(t, second, true, known...) // the first one's, still
+	t.Cleanup(func() { closeAll(t, fresh) })
 	connect(t, formatTables(t, fresh, laneConfig), knownFlows(t)...)
-	if err := second.OpenExpress(fresh); err != nil {
-		t.Fatal(err)
-	}
+	second := openOver(t, pins, fresh)
 	expectLane(t, second, false, known...)
-	openLane(t, second, fresh)
+	setServers(t, second, nil)
+	if action, err := running.Run(&ebpf.RunOptions{Data: known4.Frame(t)}); err != nil || Action(action) != Transmit {
+		t.Errorf("the old program: action %d, %v", action, err)
+	}
+	setServers(t, second, laneServers())
 	expectLane(t, second, true, known...)
+	closeAll(t, running)
+	attach(t, second, eth0, Native)
+	for _, id := range gone {
+		eventuallyGone(t, id)
+	}
 }
 
-// The servers are written when they change, and only then: a write waits for every
-// program that runs.
+// keepProgram keeps the program of a Steering beyond its end.
+func keepProgram(t *testing.T, s *Steering) *ebpf.Program {
+	t.Helper()
+	program, err := s.objects.XlvsSteer.Clone()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { program.Close() })
+	return program
+}
+
+// A record is written when it changes, and only then.
 func TestSameServersAgain(t *testing.T) {
 	s := open(t, Options{Servers: laneConfig.Servers})
-	inForce := func() (id uint32) {
-		t.Helper()
-		if err := s.objects.ExpressServers.Lookup(uint32(0), &id); err != nil {
-			t.Fatal(err)
-		}
-		return id
-	}
 	set := func(servers []Server) uint32 {
 		t.Helper()
-		if err := s.SetServers(servers); err != nil {
-			t.Fatal(err)
-		}
-		return inForce()
+		setServers(t, s, servers)
+		return uint32(s.records[laneServer][0].Load())
 	}
-	id := set(laneServers())
-	if again := set(laneServers()); again != id {
-		t.Errorf("map %d, was %d: written again", again, id)
+	sequence := set(laneServers())
+	if again := set(laneServers()); again != sequence || again%2 != 0 {
+		t.Errorf("sequence %d, was %d: written again", again, sequence)
 	}
 	for _, change := range []func(*Server){
-		func(s *Server) { s.ID++ },
+		func(s *Server) { s.ID += 1 << 20 },
 		func(s *Server) { s.Interface++ },
 		func(s *Server) { s.Ways |= Redirected },
+		func(s *Server) { s.Method++ },
+		func(s *Server) { s.VLAN++ },
+		func(s *Server) { s.MTU++ },
+		func(s *Server) { s.Port++ },
+		func(s *Server) { s.Addr[15]++ },
 		func(s *Server) { s.MACs[0] ^= 2 },
 		func(s *Server) { s.Timeouts[MaxStates-1]++ },
 		func(s *Server) { s.Template++ },
 	} {
 		servers := laneServers()
 		change(&servers[0])
-		if next := set(servers); next == id {
+		if next := set(servers); next == sequence {
 			t.Errorf("not written: %+v", servers[0])
 		} else {
-			id = next
+			sequence = next
 		}
 	}
-	if err := s.CloseExpress(); err != nil {
-		t.Fatal(err)
+	if next := set(nil); next == sequence {
+		t.Error("not taken back")
 	}
-	set(laneServers()) // there are none, whatever was written last
+	setServers(t, s, nil) // there are none, whatever was written last
 }
 
-// A clean stop leaves neither pins nor the tables' memory, though the lane had it.
+// A clean stop leaves neither pins nor the tables' memory, though the program had it.
 func TestRemoveEndsTheExpressLane(t *testing.T) {
 	dir := newPinDir(t)
-	s, memory := openKnown(t, Options{PinDir: dir, Servers: laneConfig.Servers})
+	pins := openPins(t, dir)
+	s, memory := openKnown(t, pins)
 	id := mapID(t, memory.array)
-	if err := s.Remove(); err != nil {
-		t.Fatal(err)
-	}
-	if err := memory.Remove(); err != nil {
+	if err := errors.Join(s.Remove(), memory.Remove(), pins.Close()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(dir); !os.IsNotExist(err) {
@@ -505,10 +493,9 @@ func TestRemoveEndsTheExpressLane(t *testing.T) {
 // Tables that an older xlvs pinned cannot be put before a program.
 func TestOlderTablesAreRefused(t *testing.T) {
 	dir := newPinDir(t)
-	if err := makePinDir(dir); err != nil {
-		t.Fatal(err)
-	}
-	older, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: tableCell, MaxEntries: 64, Flags: unix.BPF_F_MMAPABLE})
+	pins := openPins(t, dir)
+	older, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: tableCell, MaxEntries: 64,
+		Flags: unix.BPF_F_MMAPABLE | unix.BPF_F_INNER_MAP})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -516,15 +503,16 @@ func TestOlderTablesAreRefused(t *testing.T) {
 	if err := older.Pin(filepath.Join(dir, tablesPin)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenTables(dir, laneConfig.Size()); err == nil || !strings.Contains(err.Error(), "--fresh-tables") {
+	if _, err := OpenTables(pins, laneConfig.Size()); err == nil || !strings.Contains(err.Error(), "--fresh-tables") {
 		t.Errorf("%v, want --fresh-tables in it", err)
 	}
-	fresh, err := ReplaceTables(dir, laneConfig.Size()) // what that does
+	fresh, err := ReplaceTables(pins, laneConfig.Size()) // what that does
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer closeAll(t, fresh)
-	if err := open(t, Options{}).OpenExpress(fresh); err != nil {
+	formatTables(t, fresh, laneConfig)
+	if err := open(t, Options{Tables: fresh}).Close(); err != nil {
 		t.Error(err)
 	}
 }

@@ -2,6 +2,7 @@ package bpf
 
 import (
 	"bytes"
+	"encoding/binary"
 	"slices"
 	"testing"
 
@@ -96,9 +97,9 @@ func routesOn(b []byte) bool {
 
 // The express lane forwards what it must, and nothing else: the packets of known
 // connections that package packet finds nothing wrong with and that change no state.
-// It changes their MAC addresses alone, and of other frames nothing.
+// It changes their MAC addresses and their TTL alone, and of other frames nothing.
 func FuzzExpress(f *testing.F) {
-	s, _ := openKnown(f, Options{Servers: laneConfig.Servers})
+	s, _ := openKnown(f, nil)
 	connections := map[packet.Tuple]bool{}
 	for _, p := range known { // each is forwarded: openKnown saw it
 		connections[tupleOf(f, p)] = true
@@ -122,7 +123,8 @@ func FuzzExpress(f *testing.F) {
 			return // not what BPF_PROG_RUN takes
 		}
 		var p packet.Parsed
-		ours := packet.Parse(frame, &p) == packet.OK && connections[p.Tuple] && asksNothing(&p) && frame[0]&1 == 0
+		ours := packet.Parse(frame, &p) == packet.OK && connections[p.Tuple] && asksNothing(&p) &&
+			packettest.MAC(frame) == packettest.DirectorMAC && isUntagged(frame) && hopsLeft(frame) > 1
 		before := carried(t, s, laneServer)
 		action, out, err := s.Run(frame)
 		if err != nil {
@@ -132,6 +134,7 @@ func FuzzExpress(f *testing.F) {
 		switch {
 		case action == Transmit && ours:
 			copy(want, laneMACs[:])
+			hopOn(want[packet.EthernetLen:])
 			before.Packets++
 			before.Bytes += uint64(p.Len)
 		case action == Transmit:
@@ -148,6 +151,34 @@ func FuzzExpress(f *testing.F) {
 			t.Errorf("action %d: carried %+v, want %+v", action, after, before)
 		}
 	})
+}
+
+func isUntagged(frame []byte) bool {
+	return frame[12] == 0x08 && frame[13] == 0x00 || frame[12] == 0x86 && frame[13] == 0xdd
+}
+
+// hopsLeft is the TTL or hop limit of an untagged frame with a sound IP header.
+func hopsLeft(frame []byte) uint8 {
+	if ip := frame[packet.EthernetLen:]; ip[0]>>4 == 4 {
+		return ip[8]
+	} else {
+		return ip[7]
+	}
+}
+
+// hopOn does to a packet what a router does: one hop less to go, and an IPv4 checksum that
+// is as right as it was (ip_decrease_ttl).
+func hopOn(ip []byte) {
+	if ip[0]>>4 == 6 {
+		ip[7]--
+		return
+	}
+	ip[8]--
+	sum := uint32(binary.LittleEndian.Uint16(ip[10:])) + 1
+	if sum >= 0xffff {
+		sum++
+	}
+	binary.LittleEndian.PutUint16(ip[10:], uint16(sum))
 }
 
 // asksNothing tells whether a packet of a connection leaves it in its state.

@@ -39,6 +39,31 @@ func open(tb testing.TB, o Options) *Steering {
 	return s
 }
 
+// openPins opens a pin directory for the rest of the test.
+func openPins(tb testing.TB, dir string) *Pins {
+	tb.Helper()
+	pins, err := OpenPins(dir)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := pins.Close(); err != nil {
+			tb.Errorf("close pins: %v", err)
+		}
+	})
+	return pins
+}
+
+// closeAll closes what ends before the test does.
+func closeAll(tb testing.TB, closers ...interface{ Close() error }) {
+	tb.Helper()
+	for _, c := range closers {
+		if err := c.Close(); err != nil {
+			tb.Fatal(err)
+		}
+	}
+}
+
 // steering opens an ephemeral Steering with rules and services, falling back to drop.
 func steering(tb testing.TB, rules []Rule, services []Service) *Steering {
 	tb.Helper()
@@ -85,7 +110,7 @@ func counters(tb testing.TB, s *Steering) Counters {
 
 // reasonOf gives a frame to the program and returns why it went where it went.
 // It checks that the action is the one of the reason and that exactly one
-// reason was counted.
+// reason was counted. There are no sockets.
 func reasonOf(tb testing.TB, s *Steering, frame []byte) Reason {
 	tb.Helper()
 	before := counters(tb, s)
@@ -106,8 +131,8 @@ func reasonOf(tb testing.TB, s *Steering, frame []byte) Reason {
 	if found < 0 {
 		tb.Fatalf("frame % x was not counted", frame)
 	}
-	want, claimed := uint32(xdpPass), Reason(found) <= ClaimedError
-	if claimed {
+	want, claimed := uint32(xdpPass), Reason(found) <= Known
+	if claimed || Reason(found) == NoConnection {
 		want = xdpDrop
 	}
 	if action != want || (noSocket == 1) != claimed {

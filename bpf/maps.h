@@ -58,20 +58,31 @@ struct line {
 };
 
 /* Lines 1 to 3 of the tables: they never change. */
-struct header {
+struct places {
 	__u64 secret[16];     /* 11 of them are used */
 	__u64 sections[4][2]; /* a table's first line (low half) and number of buckets (high half); first line of bucket words */
 };
 
-/* What the express lane must know of a real server. */
+/*
+ * What the fast path must know of a real server: what every packet needs in one cache
+ * line, the times in another. It is written in place while the program reads it: see
+ * read_server.
+ */
 #define SERVER_NUMBER 0xfffff /* bits of an id; the others are its generation */
 #define STATES 16
 struct server {
-	__u32 id;        /* as entries name it; 0: the lane is closed to it */
+	__u32 sequence;  /* odd while somebody writes */
+	__u32 id;        /* as entries name it; 0: the fast path is closed to it */
 	__u32 interface; /* index of the one to send by */
-	__u32 ways;      /* how that one can be sent by */
-	__u8 macs[12];   /* destination, source */
+	__u8 ways;       /* how that one can be sent by */
+	__u8 method;     /* how packets are forwarded to it */
+	__u16 vlan;      /* of the frames to it, 0 without a tag */
+	__u16 mtu;       /* bytes of the longest packet to it; 0: any */
+	__u16 port;      /* host order; for methods that change it */
 	__u32 template;  /* ticks; 0: packets do not refresh templates */
+	__u64 addr[2];   /* its address; for methods that need it */
+	__u8 macs[12];   /* destination, source */
+	__u32 unused[3];
 	__u32 timeouts[STATES]; /* ticks, by number of the connection's state: TCP's; UDP's one is 0 */
 };
 
@@ -80,16 +91,41 @@ enum ways {
 	WAY_REDIRECT = 2, /* it takes frames that are redirected to it (ndo_xdp_xmit) */
 };
 
-/* What went to a real server by the express lane. */
+enum method {
+	METHOD_DIRECT, /* new MAC addresses; the only one that the fast path has */
+};
+
+/* The MAC addresses of an interface that frames for us have: those that fit into a cache line. */
+#define OWN_MACS 7
+#define OWN_SETS 64 /* an interface has the set of its index, modulo this */
+struct own_macs {
+	__u32 interface;
+	__u32 unused;
+	__u64 macs[OWN_MACS]; /* as the first six bytes of a frame lie in memory; 0: none */
+};
+
+/* All of them. That of zeros says that its interface was told of. */
+#define MAX_LOCALS 16384
+struct local {
+	__u32 interface;
+	__u8 mac[6];
+	__u8 zero[2];
+};
+
+/* TCP segments of no connection that one CPU has let through in a second. */
+struct budget {
+	__u32 second, used;
+};
+
+/* What went to a real server by the fast path. */
 struct traffic {
 	__u64 packets, bytes;
 };
 
-/* Words of the map settings. */
+/* Words of the map settings, which is for package bpf alone. */
 enum setting {
-	FALLBACK,   /* what becomes of a claimed frame when its queue has no socket: XDP_DROP or XDP_PASS */
-	LAYOUT,     /* version of the maps, for package bpf alone */
-	GENERATION, /* in force, for package bpf alone */
+	LAYOUT,     /* version of the maps */
+	GENERATION, /* in force */
 	SETTINGS,
 };
 
@@ -106,6 +142,7 @@ FOR_GO(struct, span);
 FOR_GO(struct, condition);
 FOR_GO(struct, server);
 FOR_GO(enum, ways);
+FOR_GO(enum, method);
 FOR_GO(struct, traffic);
 
 struct trie {
@@ -168,53 +205,60 @@ struct {
 	__array(values, struct condition_list);
 } conditions SEC(".maps");
 
-struct lines {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP);
-	__uint(max_entries, 1);
-	__uint(key_size, sizeof(__u32));
-	__uint(value_size, sizeof(struct line));
-};
-
-struct server_list {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_INNER_MAP);
-	__uint(max_entries, 1);
-	__uint(key_size, sizeof(__u32));
-	__uint(value_size, sizeof(struct server));
-};
-
-/* The workers' tables; empty while the express lane is closed. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__array(values, struct lines);
-} express_tables SEC(".maps");
-
-/* Of those tables. */
+/* The workers' tables. The program is loaded with the map that they are in. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct header);
-} express_header SEC(".maps");
+	__type(value, struct line);
+} tables SEC(".maps");
 
-/* The real servers by number. */
+/* Where things are in those tables: the program is loaded with it, too. */
+const volatile struct places header;
+
+/* The real servers by number, and what went to them; package bpf sizes both. */
 struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__array(values, struct server_list);
+	__type(value, struct server);
 } express_servers SEC(".maps");
 
-/* By number of the real server; package bpf sizes it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct traffic);
 } express_traffic SEC(".maps");
+
+/* Whose frames are ours: own has the most of it, locals all. */
+struct own_macs own[OWN_SETS] __attribute__((aligned(64)));
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, MAX_LOCALS);
+	__type(key, struct local);
+	__type(value, __u8);
+} locals SEC(".maps");
+
+/* What becomes of a claimed frame when its queue has no socket. */
+volatile __u32 fallback = XDP_DROP;
+
+/* TCP segments of no connection that a CPU lets through in a second; 0: all of them. */
+volatile __u32 no_connection_limit;
+
+/* When it is: the low half of jiffies, and the tick; see tick(). */
+__u64 last_tick;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct budget);
+} budgets SEC(".maps");
 
 /* Interface index -> slot; its queue q is sockets[slot * MAX_QUEUES + q]. */
 struct {
@@ -244,3 +288,12 @@ struct {
 	__type(key, __u32);
 	__type(value, __u64);
 } counters SEC(".maps");
+
+static __always_inline void count(enum reason reason)
+{
+	__u32 index = reason;
+	__u64 *counter = bpf_map_lookup_elem(&counters, &index);
+
+	if (counter)
+		*counter += 1;
+}

@@ -31,24 +31,20 @@ type TableMemory struct {
 // any bucket by its number.
 const tableCell = 64 // bytes
 
-// tableFlags let a process map the array, and a program have it whatever its size.
-const tableFlags = unix.BPF_F_MMAPABLE | unix.BPF_F_INNER_MAP
+// tableFlags let a process map the array. With BPF_F_INNER_MAP, a lookup would be a call.
+const tableFlags = unix.BPF_F_MMAPABLE
 
 // maxTables is how much an array of such cells can address.
 const maxTables = math.MaxUint32 * tableCell
 
-// OpenTables maps the pinned tables of a directory as they are, whatever their
-// size: see Existed, and the length of Bytes. If there are none it makes and
-// pins new ones, zeroed, of at least the given size in bytes. With an empty
-// directory they are not pinned and end with the process.
+// OpenTables maps the tables that are pinned as they are, whatever their size: see
+// Existed, and the length of Bytes. If there are none it makes and pins new ones,
+// zeroed, of at least the given size in bytes. Without pins they end with the process.
 //
 // The memory is locked, and in use from the first moment.
-func OpenTables(dir string, bytes int) (*TableMemory, error) {
-	if dir != "" {
-		if err := makePinDir(filepath.Clean(dir)); err != nil {
-			return nil, err
-		}
-		path := filepath.Join(dir, tablesPin)
+func OpenTables(pins *Pins, bytes int) (*TableMemory, error) {
+	if pins != nil {
+		path := filepath.Join(pins.path, tablesPin)
 		array, err := ebpf.LoadPinnedMap(path, nil)
 		if err == nil {
 			return mapTables(array, path, true)
@@ -57,34 +53,29 @@ func OpenTables(dir string, bytes int) (*TableMemory, error) {
 			return nil, fmt.Errorf("pinned tables %s: %w", path, err)
 		}
 	}
-	return newTables(dir, bytes)
+	return ReplaceTables(pins, bytes)
 }
 
 // ReplaceTables makes new tables and pins them in place of those that are
-// there, which go when the last process lets go of them.
-func ReplaceTables(dir string, bytes int) (*TableMemory, error) {
-	if dir != "" {
-		if err := makePinDir(filepath.Clean(dir)); err != nil {
-			return nil, err
-		}
-	}
-	return newTables(dir, bytes)
-}
-
-func newTables(dir string, bytes int) (*TableMemory, error) {
+// there, which go when the last process and program let go of them. So go the records
+// of servers that are pinned: their numbers are those of the old tables.
+func ReplaceTables(pins *Pins, bytes int) (*TableMemory, error) {
 	array, err := newTableArray(bytes)
 	if err != nil {
 		return nil, err
 	}
-	if dir == "" {
+	if pins == nil {
 		return mapTables(array, "", false)
 	}
 	// Pinned beside and moved into place: at every moment there is one or the other.
-	path := filepath.Join(dir, tablesPin)
+	path := filepath.Join(pins.path, tablesPin)
 	aside := path + newSuffix
 	err = remove(aside)
 	if err == nil {
 		err = array.Pin(aside)
+	}
+	if err == nil {
+		err = pins.removeServers()
 	}
 	if err == nil {
 		err = os.Rename(aside, path)
@@ -146,7 +137,7 @@ func mapArray(array *ebpf.Map) ([]byte, error) {
 	if array.Type() != ebpf.Array || array.ValueSize() != tableCell || array.Flags()&unix.BPF_F_MMAPABLE == 0 {
 		return nil, fmt.Errorf("pinned tables are a %s: not xlvs's; remove them with xlvs detach", array)
 	}
-	if array.Flags()&unix.BPF_F_INNER_MAP == 0 {
+	if array.Flags() != tableFlags {
 		return nil, errors.New("pinned tables are of an older xlvs; start without them by --fresh-tables")
 	}
 	size := uint64(array.MaxEntries()) * tableCell
@@ -171,39 +162,22 @@ func (m *TableMemory) Bytes() []byte {
 // Existed tells whether the memory is what an earlier process pinned.
 func (m *TableMemory) Existed() bool { return m.existed }
 
-// id is the array's in the kernel.
-func (m *TableMemory) id() (ebpf.MapID, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.bytes == nil {
-		return 0, errors.New("tables: closed already")
-	}
-	info, err := m.array.Info()
-	if err != nil {
-		return 0, err
-	}
-	id, _ := info.ID()
-	return id, nil
-}
-
-// tableHeader are the lines of the tables that the program has a copy of (struct header).
+// tablePlaces are the lines of the tables that the program is loaded with (struct places).
 const (
-	tableHeaderFrom = 1 * tableCell
-	tableHeaderTo   = 4 * tableCell
+	tablePlacesFrom = 1 * tableCell
+	tablePlacesTo   = 4 * tableCell
 )
 
-// into puts the array into a map of maps, as its only entry, and its header beside it.
-// The tables must be formatted. The caller has closed the lane meanwhile.
-func (m *TableMemory) into(outer, header *ebpf.Map) error {
+// into has a program that is about to be loaded look into the tables, which are formatted.
+func (m *TableMemory) into(spec *ebpf.CollectionSpec, options *ebpf.CollectionOptions) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.bytes == nil {
 		return errors.New("tables: closed already")
 	}
-	if err := header.Put(uint32(0), m.bytes[tableHeaderFrom:tableHeaderTo]); err != nil {
-		return err
-	}
-	return outer.Put(uint32(0), m.array)
+	spec.Maps[steerMapTables].MaxEntries = m.array.MaxEntries()
+	options.MapReplacements = map[string]*ebpf.Map{steerMapTables: m.array}
+	return spec.Variables["header"].Set(m.bytes[tablePlacesFrom:tablePlacesTo])
 }
 
 // Close unmaps the memory. Pinned tables stay.
@@ -218,14 +192,13 @@ func (m *TableMemory) Close() error {
 	return errors.Join(err, m.array.Close())
 }
 
-// Remove closes and removes the pin, and the directory if it was the last in it.
+// Remove closes and removes the pin.
 func (m *TableMemory) Remove() error {
 	err := m.Close()
 	if m.pin == "" {
 		return err
 	}
-	dir := &pinDir{path: filepath.Dir(m.pin)}
-	return errors.Join(err, remove(m.pin), dir.removeIfEmpty())
+	return errors.Join(err, remove(m.pin))
 }
 
 // parseAvailable finds the line "MemAvailable: N kB".

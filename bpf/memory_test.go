@@ -1,6 +1,7 @@
 package bpf
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,9 +10,9 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-func openTables(tb testing.TB, dir string, bytes int) *TableMemory {
+func openTables(tb testing.TB, pins *Pins, bytes int) *TableMemory {
 	tb.Helper()
-	m, err := OpenTables(dir, bytes)
+	m, err := OpenTables(pins, bytes)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -25,7 +26,8 @@ func openTables(tb testing.TB, dir string, bytes int) *TableMemory {
 
 func TestTablesSurvive(t *testing.T) {
 	dir := newPinDir(t)
-	first := openTables(t, dir, 1<<20+1)
+	pins := openPins(t, dir)
+	first := openTables(t, pins, 1<<20+1)
 	if want := 1<<20 + os.Getpagesize(); first.Existed() || len(first.Bytes()) != want {
 		t.Fatalf("existed %t, %d bytes, want %d new ones", first.Existed(), len(first.Bytes()), want)
 	}
@@ -36,12 +38,12 @@ func TestTablesSurvive(t *testing.T) {
 	}
 
 	// Another size is for the caller to notice.
-	second := openTables(t, dir, 4096)
+	second := openTables(t, pins, 4096)
 	if b := second.Bytes(); !second.Existed() || len(b) != last+1 || b[0] != 1 || b[last] != 2 {
 		t.Fatalf("existed %t, %d bytes", second.Existed(), len(b))
 	}
 
-	third, err := ReplaceTables(dir, 4096)
+	third, err := ReplaceTables(pins, 4096)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +53,7 @@ func TestTablesSurvive(t *testing.T) {
 	if second.Bytes()[last] != 2 {
 		t.Error("replacing took the memory away under its user")
 	}
-	if err := third.Remove(); err != nil {
+	if err := errors.Join(third.Remove(), pins.Close()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(dir); !os.IsNotExist(err) {
@@ -61,7 +63,7 @@ func TestTablesSurvive(t *testing.T) {
 
 // A program looks up the same bytes that the workers map: cell n is at n*64.
 func TestTablesAreCells(t *testing.T) {
-	m := openTables(t, "", 4096)
+	m := openTables(t, nil, 4096)
 	m.Bytes()[3*tableCell+5] = 42
 	cell, err := m.array.LookupBytes(uint32(3))
 	if err != nil || len(cell) != tableCell || cell[5] != 42 {
@@ -79,7 +81,7 @@ func TestTablesRefused(t *testing.T) {
 		maxTables:     "from 1 to",
 		1<<32*50 - 64: "memory are available",
 	} {
-		if _, err := OpenTables("", bytes); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := OpenTables(nil, bytes); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%d bytes: %v, want %q in it", bytes, err, want)
 		}
 	}
@@ -87,9 +89,7 @@ func TestTablesRefused(t *testing.T) {
 
 func TestForeignTablesAreRefused(t *testing.T) {
 	dir := newPinDir(t)
-	if err := makePinDir(dir); err != nil {
-		t.Fatal(err)
-	}
+	pins := openPins(t, dir)
 	other, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Hash, KeySize: 4, ValueSize: 64, MaxEntries: 64})
 	if err != nil {
 		t.Fatal(err)
@@ -98,7 +98,7 @@ func TestForeignTablesAreRefused(t *testing.T) {
 	if err := other.Pin(filepath.Join(dir, tablesPin)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenTables(dir, 4096); err == nil || !strings.Contains(err.Error(), "not xlvs's") {
+	if _, err := OpenTables(pins, 4096); err == nil || !strings.Contains(err.Error(), "not xlvs's") {
 		t.Error(err)
 	}
 }

@@ -15,6 +15,7 @@ enum reason {
 	CLAIMED_FLOW,
 	CLAIMED_FRAGMENT,
 	CLAIMED_ERROR,
+	KNOWN,     /* has an entry in the tables */
 	NO_SOCKET, /* beside one of the above */
 	UNCLAIMED,
 	NOT_IP,
@@ -23,7 +24,9 @@ enum reason {
 	TRUNCATED,
 	BAD_HEADER,
 	TOO_MANY_HEADERS,
-	EXPRESS, /* beside CLAIMED_FLOW */
+	EXPRESS,
+	OTHER_HOST,
+	NO_CONNECTION,
 	REASONS,
 };
 
@@ -50,6 +53,7 @@ struct frame {
 	__u8 next;       /* IP protocol of the next header */
 	__u8 fragmented; /* more fragments follow */
 	__u32 later;     /* offset of a later fragment in bytes, 0 otherwise */
+	__u32 id;        /* identification of a fragment's packet */
 };
 
 /* What is looked up: client -> virtual address. */
@@ -153,6 +157,7 @@ static __always_inline enum reason parse_ipv4(struct frame *f, __be32 *source, _
 	fragment = bpf_ntohs(ip->fragment);
 	f->later = (fragment & IPV4_OFFSET_MASK) * 8;
 	f->fragmented = (fragment & IPV4_MORE_FRAGMENTS) != 0;
+	f->id = bpf_ntohs(ip->id);
 	if (f->later + f->left > MAX_PACKET - header)
 		return BAD_HEADER;
 	f->next = ip->protocol;
@@ -173,8 +178,10 @@ struct chain {
 	__u32 at, left;
 	__u32 next, fragmented, later;
 	__u32 fragment; /* there was a fragment header */
+	__u32 id;
 };
 #define MAX_AT 0x7fff /* bytes; more than a frame that XDP sees may have */
+#define MAX_L3 22     /* bytes before the IP header: Ethernet's and two tags */
 
 /*
  * Skips the extension headers, up to the first header that is none, or into a
@@ -210,6 +217,7 @@ __attribute__((noinline)) int skip_extensions(struct xdp_md *ctx, struct chain *
 			if (c->fragment) /* of a fragment */
 				return BAD_HEADER;
 			c->fragment = 1;
+			c->id = bpf_ntohl(x->id);
 			c->fragmented = (word & IPV6_MORE_FRAGMENTS) != 0;
 			c->later = word & IPV6_OFFSET_MASK;
 			if (c->later + c->left - length > MAX_PACKET)
@@ -244,6 +252,7 @@ static __always_inline enum reason parse_extensions(struct xdp_md *ctx, struct f
 	f->next = c.next;
 	f->fragmented = c.fragmented != 0;
 	f->later = c.later;
+	f->id = c.id;
 	return reason;
 }
 
@@ -353,7 +362,7 @@ static __always_inline enum reason parse_quote(struct xdp_md *ctx, struct frame 
 	return parse_ports(f, QUOTED_MIN, &flow->port, &flow->source_port);
 }
 
-static __always_inline enum reason parse(struct xdp_md *ctx, struct frame *f, struct flow *flow)
+static __always_inline enum reason parse_all(struct xdp_md *ctx, struct frame *f, struct flow *flow)
 {
 	enum reason reason = parse_ethernet(f);
 	__u32 min;
@@ -379,4 +388,22 @@ static __always_inline enum reason parse(struct xdp_md *ctx, struct frame *f, st
 	if (is_error(f))
 		return parse_quote(ctx, f, flow);
 	return NO_PORTS;
+}
+
+/*
+ * Parses a frame. What it finds has no data and end: pointers are not handed from one
+ * global function to another. Not static: see skip_extensions.
+ */
+__attribute__((noinline)) int parse(struct xdp_md *ctx, struct frame *found, struct flow *flow)
+{
+	struct frame f = {.data = (void *)(long)ctx->data, .end = (void *)(long)ctx->data_end};
+	enum reason reason;
+
+	if (!found || !flow)
+		return TRUNCATED;
+	flow->interface = ctx->ingress_ifindex;
+	reason = parse_all(ctx, &f, flow);
+	f.data = f.end = 0;
+	*found = f;
+	return reason;
 }

@@ -25,22 +25,27 @@ const (
 	newSuffix  = "-new"   // of tables that are about to be moved into place
 )
 
-// mapPins are the names of the pinned maps.
+// mapPins are the names of the pinned maps: those that the next program of a director
+// goes on with.
 var mapPins = []string{
-	steerMapConditions, steerMapCounters, steerMapExpressHeader, steerMapExpressServers, steerMapExpressTables,
-	steerMapExpressTraffic, steerMapInterfaces, steerMapPorts,
-	steerMapPrefixes, steerMapSettings, steerMapSockets, steerMapSources,
+	steerMapConditions, steerMapCounters, steerMapExpressServers, steerMapExpressTraffic, steerMapInterfaces,
+	steerMapPorts, steerMapPrefixes, steerMapSettings, steerMapSockets, steerMapSources,
 }
 
-// pinDir is a directory of bpffs, locked by its descriptor: bpffs has no
-// regular files, and the lock goes with the process that holds it.
-type pinDir struct {
+// formerPins are those that older versions had.
+var formerPins = []string{"express_header", "express_tables"}
+
+// Pins is a directory of bpffs, in which a director keeps what outlives it. It is locked
+// by its descriptor: bpffs has no regular files, and the lock goes with the process
+// that holds it. A nil Pins keeps nothing.
+type Pins struct {
 	path string
 	dir  *os.File
 }
 
-// openPinDir makes the directory if need be and locks it.
-func openPinDir(path string) (*pinDir, error) {
+// OpenPins locks a directory under a bpffs, /sys/fs/bpf/xlvs for one; it is made if need
+// be. It fails if another process has it open, and names it.
+func OpenPins(path string) (*Pins, error) {
 	path = filepath.Clean(path)
 	for {
 		if err := makePinDir(path); err != nil {
@@ -53,7 +58,7 @@ func openPinDir(path string) (*pinDir, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &pinDir{path, dir}, nil
+		return &Pins{path, dir}, nil
 	}
 }
 
@@ -173,20 +178,24 @@ func lockHolder(file *os.File) string {
 	return unknown
 }
 
-// unlock lets go of the directory; a nil pinDir has none.
-func (d *pinDir) unlock() error {
-	if d == nil {
+// Close lets go of the directory, and removes it if nothing is in it. Closing twice does no
+// harm.
+func (d *Pins) Close() error {
+	if d == nil || d.dir == nil {
 		return nil
 	}
-	return d.dir.Close()
+	err := d.removeIfEmpty() // under the lock
+	err = errors.Join(err, d.dir.Close())
+	d.dir = nil
+	return err
 }
 
-func (d *pinDir) linkPath(ifindex int) string {
+func (d *Pins) linkPath(ifindex int) string {
 	return filepath.Join(d.path, linkPrefix+strconv.Itoa(ifindex))
 }
 
 // linkPins returns the paths of the pinned links, by the interface index in their names.
-func (d *pinDir) linkPins() (map[int]string, error) {
+func (d *Pins) linkPins() (map[int]string, error) {
 	entries, err := os.ReadDir(d.path)
 	if err != nil {
 		return nil, fmt.Errorf("pin directory: %w", err)
@@ -205,7 +214,7 @@ func (d *pinDir) linkPins() (map[int]string, error) {
 }
 
 // removeLinks detaches and unpins every link and returns what it removed, in words.
-func (d *pinDir) removeLinks() (removed []string, err error) {
+func (d *Pins) removeLinks() (removed []string, err error) {
 	pins, err := d.linkPins()
 	if err != nil {
 		return nil, err
@@ -236,9 +245,9 @@ func removeLink(path string) error {
 }
 
 // removeMaps removes the pins of the maps. A program that uses them keeps them.
-func (d *pinDir) removeMaps() error {
+func (d *Pins) removeMaps() error {
 	var errs []error
-	for _, name := range mapPins {
+	for _, name := range slices.Concat(mapPins, formerPins) {
 		errs = append(errs, remove(filepath.Join(d.path, name)))
 	}
 	return errors.Join(errs...)
@@ -246,7 +255,7 @@ func (d *pinDir) removeMaps() error {
 
 // removeOtherLayout removes the pins of maps that another layout of this
 // program has filled.
-func (d *pinDir) removeOtherLayout() error {
+func (d *Pins) removeOtherLayout() error {
 	m, err := ebpf.LoadPinnedMap(filepath.Join(d.path, steerMapSettings), nil)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -262,8 +271,14 @@ func (d *pinDir) removeOtherLayout() error {
 	return d.removeMaps()
 }
 
+// removeServers removes the pin of the records of servers, whose numbers are those of the
+// tables that are pinned.
+func (d *Pins) removeServers() error {
+	return remove(filepath.Join(d.path, steerMapExpressServers))
+}
+
 // removeIfEmpty removes the directory unless something is in it.
-func (d *pinDir) removeIfEmpty() error {
+func (d *Pins) removeIfEmpty() error {
 	err := os.Remove(d.path)
 	if errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, fs.ErrNotExist) {
 		return nil

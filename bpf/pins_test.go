@@ -28,7 +28,7 @@ func TestTakeoverAfterKill(t *testing.T) {
 	dead := startChild(t, "pinned", dir, eth0)
 	program, _ := runningOn(t, eth0)
 
-	_, err := Open(Options{PinDir: dir})
+	_, err := OpenPins(dir)
 	if want := fmt.Sprintf("in use by pid %d ", dead.Process.Pid); err == nil || !strings.Contains(err.Error(), want) {
 		t.Fatalf("two directors: %v, want %q in it", err, want)
 	}
@@ -37,7 +37,8 @@ func TestTakeoverAfterKill(t *testing.T) {
 		t.Fatalf("after the kill program %d runs, want %d", id, program)
 	}
 
-	s := open(t, Options{PinDir: dir})
+	held := pinnedLink(t, dir, eth0)
+	s := open(t, Options{Pins: openPins(t, dir)})
 	frame := packettest.IPv4(client, vip).TCP(40000, 80).Frame(t)
 	if got := reasonOf(t, s, frame); got != ClaimedFlow {
 		t.Errorf("before Update: %s, want the rules of the dead", got)
@@ -45,8 +46,8 @@ func TestTakeoverAfterKill(t *testing.T) {
 	if got := attach(t, s, eth0, Auto); got != Generic {
 		t.Errorf("taken over in mode %s", got)
 	}
-	if id, _ := runningOn(t, eth0); id != program {
-		t.Errorf("program %d runs, want %d, which is the same", id, program)
+	if id, _ := runningOn(t, eth0); id != programID(t, s.objects.XlvsSteer) || linkID(t, s, eth0) != held {
+		t.Errorf("program %d runs, in link %d, want ours in link %d", id, linkID(t, s, eth0), held)
 	}
 	generation := s.generation
 	update(t, s, nil, []Service{service(TCP, vip, 81)})
@@ -56,7 +57,7 @@ func TestTakeoverAfterKill(t *testing.T) {
 	if got := reasonOf(t, s, frame); got != Unclaimed {
 		t.Errorf("after Update: %s", got)
 	}
-	if err := s.Remove(); err != nil {
+	if err := errors.Join(s.Remove(), s.pins.Close()); err != nil {
 		t.Fatal(err)
 	}
 	if id, _ := runningOn(t, eth0); id != 0 {
@@ -67,24 +68,37 @@ func TestTakeoverAfterKill(t *testing.T) {
 	}
 }
 
+// pinnedLink is the link that a dead director has pinned for an interface.
+func pinnedLink(t *testing.T, dir string, ifindex int) link.ID {
+	t.Helper()
+	l, err := link.LoadPinnedLink((&Pins{path: dir}).linkPath(ifindex), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	info, err := l.Info()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.ID
+}
+
 // Without CAP_SYS_ADMIN, objects cannot be opened by number; the takeover goes on all the same.
 func TestTakeoverWithFewCapabilities(t *testing.T) {
 	ns := enterNamespace(t)
 	_, eth0 := vethPair(t, ns, "eth0")
 	dir := newPinDir(t)
-	first := open(t, Options{PinDir: dir})
+	first := open(t, Options{Pins: openPins(t, dir)})
 	update(t, first, nil, web())
 	attach(t, first, eth0, Native)
 	generation, id := first.generation, linkID(t, first, eth0)
-	if err := first.Close(); err != nil {
-		t.Fatal(err)
-	}
+	closeAll(t, first, first.pins)
 	program, _ := runningOn(t, eth0)
 	keepCapabilities(t, unix.CAP_BPF, unix.CAP_NET_ADMIN, unix.CAP_PERFMON)
 	if _, err := ebpf.NewProgramFromID(ebpf.ProgramID(program)); !errors.Is(err, fs.ErrPermission) {
 		t.Fatalf("opening a program by number: %v", err)
 	}
-	second := open(t, Options{PinDir: dir})
+	second := open(t, Options{Pins: openPins(t, dir)})
 	if second.generation != generation {
 		t.Errorf("generation %d is in force, took it for %d", generation, second.generation)
 	}
@@ -137,7 +151,7 @@ func TestOtherVersionIsExchanged(t *testing.T) {
 	ns := enterNamespace(t)
 	_, eth0 := vethPair(t, ns, "eth0")
 	dir := newPinDir(t)
-	s := open(t, Options{PinDir: dir})
+	s := open(t, Options{Pins: openPins(t, dir)})
 	old, err := link.AttachXDP(link.XDPOptions{Program: newPassProgram(t, "xlvs_steer"), Interface: eth0, Flags: link.XDPDriverMode})
 	if err != nil {
 		t.Fatal(err)
@@ -167,18 +181,16 @@ func TestOtherLayoutIsLeftToItsProgram(t *testing.T) {
 	ns := enterNamespace(t)
 	_, eth0 := vethPair(t, ns, "eth0")
 	dir := newPinDir(t)
-	first := open(t, Options{PinDir: dir})
+	first := open(t, Options{Pins: openPins(t, dir)})
 	update(t, first, nil, web())
 	attach(t, first, eth0, Native)
 	if err := first.objects.Settings.Put(uint32(steerSettingLAYOUT), uint32(layout+1)); err != nil {
 		t.Fatal(err)
 	}
 	program, _ := runningOn(t, eth0)
-	if err := first.Close(); err != nil {
-		t.Fatal(err)
-	}
+	closeAll(t, first, first.pins)
 
-	second := open(t, Options{PinDir: dir})
+	second := open(t, Options{Pins: openPins(t, dir)})
 	if got := reasonOf(t, second, packettest.IPv4(client, vip).TCP(1, 80).Frame(t)); got != Unclaimed {
 		t.Errorf("took over rules of another layout: %s", got)
 	}
@@ -200,12 +212,10 @@ func TestLayoutOfInnerMaps(t *testing.T) {
 	}
 	type sizes struct{ key, value uint32 }
 	got, want := map[string]sizes{}, map[string]sizes{
-		steerMapConditions:     {4, 32},
-		steerMapExpressServers: {4, 92},
-		steerMapExpressTables:  {4, tableCell},
-		steerMapPorts:          {4, 1 << 14},
-		steerMapPrefixes:       {24, 28},
-		steerMapSources:        {24, 8},
+		steerMapConditions: {4, 32},
+		steerMapPorts:      {4, 1 << 14},
+		steerMapPrefixes:   {24, 28},
+		steerMapSources:    {24, 8},
 	}
 	for name, m := range spec.Maps {
 		if m.InnerMap != nil {
@@ -220,14 +230,12 @@ func TestLayoutOfInnerMaps(t *testing.T) {
 func TestCountersSurvive(t *testing.T) {
 	dir := newPinDir(t)
 	for i := range 3 {
-		s := open(t, Options{PinDir: dir})
+		s := open(t, Options{Pins: openPins(t, dir)})
 		if c := counters(t, s); c[NotIP] != uint64(i) {
 			t.Errorf("start %d: %d frames counted", i, c[NotIP])
 		}
 		reasonOf(t, s, packettest.Ethernet(0x0806, make([]byte, 28)).Frame(t))
-		if err := s.Close(); err != nil {
-			t.Fatal(err)
-		}
+		closeAll(t, s, s.pins)
 	}
 }
 
@@ -239,9 +247,9 @@ func TestPackageDetach(t *testing.T) {
 		_, index[i] = vethPair(t, ns, fmt.Sprintf("eth%d", i))
 	}
 	dir := newPinDir(t)
-	s := open(t, Options{PinDir: dir})
+	s := open(t, Options{Pins: openPins(t, dir)})
 	attach(t, s, index[0], Native)
-	if _, err := OpenTables(dir, 4096); err != nil {
+	if _, err := OpenTables(s.pins, 4096); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Detach(dir); err == nil || !strings.Contains(err.Error(), "in use by") {
@@ -249,9 +257,7 @@ func TestPackageDetach(t *testing.T) {
 	}
 	leftover := setLegacy(t, index[1], "xlvs_steer")
 	stranger := setLegacy(t, index[2], "stranger")
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
+	closeAll(t, s, s.pins)
 
 	removed, err := Detach(dir)
 	if err != nil {
@@ -307,14 +313,14 @@ func TestMountBPFFS(t *testing.T) {
 			t.Errorf("mounted twice: %v", err)
 		}
 	})
-	s := open(t, Options{PinDir: filepath.Join(at, "deep", "down")})
-	if err := s.Remove(); err != nil {
+	s := open(t, Options{Pins: openPins(t, filepath.Join(at, "deep", "down"))})
+	if err := errors.Join(s.Remove(), s.pins.Close()); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestPinDirMustBeOnBPFFS(t *testing.T) {
-	_, err := Open(Options{PinDir: filepath.Join(t.TempDir(), "pins")})
+	_, err := OpenPins(filepath.Join(t.TempDir(), "pins"))
 	if err == nil || !strings.Contains(err.Error(), "not on a bpffs") {
 		t.Error(err)
 	}

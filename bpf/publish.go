@@ -58,7 +58,7 @@ func (s *Steering) publishWalks(c *claims, next uint32) error {
 }
 
 // innerSpecs are the maps inside the maps of maps, to be sized.
-type innerSpecs struct{ entries, ports, sources, conditions, servers *ebpf.MapSpec }
+type innerSpecs struct{ entries, ports, sources, conditions *ebpf.MapSpec }
 
 // innerSpec takes the inner map of one of the program's maps of maps.
 func innerSpec(spec *ebpf.CollectionSpec, name string) *ebpf.MapSpec {

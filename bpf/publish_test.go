@@ -84,7 +84,7 @@ func TestUpdateToNothing(t *testing.T) {
 	dir := newPinDir(t)
 	frame := packettest.IPv4(client, vip).TCP(1, 80).Frame(t)
 	for range 3 {
-		s := open(t, Options{PinDir: dir})
+		s := open(t, Options{Pins: openPins(t, dir)})
 		update(t, s, nil, web())
 		if got := reasonOf(t, s, frame); got != ClaimedFlow {
 			t.Errorf("with rules: %s", got)
@@ -93,8 +93,6 @@ func TestUpdateToNothing(t *testing.T) {
 		if got := reasonOf(t, s, frame); got != Unclaimed {
 			t.Errorf("without: %s", got)
 		}
-		if err := s.Close(); err != nil {
-			t.Fatal(err)
-		}
+		closeAll(t, s, s.pins)
 	}
 }

@@ -3,12 +3,11 @@ package bpf
 import "fmt"
 
 // Reason says why the program sent a frame where it sent it. Every frame counts
-// once, and once more as NoSocket if it was claimed in vain, or as Express if it
-// never went to a socket.
+// once, and once more as NoSocket if it was for a socket that is not there.
 type Reason uint8
 
-// The reasons. The first three are claimed frames, for user space; the others
-// but NoSocket and Express are the kernel's (XDP_PASS).
+// The reasons. The first four are frames for user space. Express and NoConnection end
+// in the program. The others but NoSocket are the kernel's (XDP_PASS).
 const (
 	// ClaimedFlow: a rule or service claims the flow.
 	ClaimedFlow = Reason(steerReasonCLAIMED_FLOW)
@@ -17,7 +16,10 @@ const (
 	ClaimedFragment = Reason(steerReasonCLAIMED_FRAGMENT)
 	// ClaimedError: an ICMP error about a claimed flow.
 	ClaimedError = Reason(steerReasonCLAIMED_ERROR)
-	// NoSocket: claimed, but the receive queue had no socket. The Fallback applied.
+	// Known: the frame belongs to a connection, and asks for a worker's decision.
+	// Whether anything claims it is not asked.
+	Known = Reason(steerReasonKNOWN)
+	// NoSocket: for a socket, but the receive queue had no socket. The Fallback applied.
 	NoSocket = Reason(steerReasonNO_SOCKET)
 	// Unclaimed: TCP, UDP or SCTP, or an error about it, that nobody claims.
 	Unclaimed = Reason(steerReasonUNCLAIMED)
@@ -37,8 +39,13 @@ const (
 	// TooManyHeaders: more IPv6 extension headers than the program follows (8).
 	TooManyHeaders = Reason(steerReasonTOO_MANY_HEADERS)
 
-	// Express: a claimed flow's frame that the program forwarded itself.
+	// Express: of a known connection, and forwarded by the program itself.
 	Express = Reason(steerReasonEXPRESS)
+	// OtherHost: unicast, to a MAC address that is none of ours; see SetLocals.
+	OtherHost = Reason(steerReasonOTHER_HOST)
+	// NoConnection: a claimed TCP segment that has no connection and opens none,
+	// dropped because the second had enough of them; see SetNoConnectionLimit.
+	NoConnection = Reason(steerReasonNO_CONNECTION)
 
 	// NumReasons is the number of reasons.
 	NumReasons = int(steerReasonREASONS)
@@ -48,6 +55,7 @@ var reasonNames = [NumReasons]string{
 	ClaimedFlow:     "claimed_flow",
 	ClaimedFragment: "claimed_fragment",
 	ClaimedError:    "claimed_error",
+	Known:           "known",
 	NoSocket:        "no_socket",
 	Unclaimed:       "unclaimed",
 	NotIP:           "not_ip",
@@ -57,6 +65,8 @@ var reasonNames = [NumReasons]string{
 	BadHeader:       "bad_header",
 	TooManyHeaders:  "too_many_headers",
 	Express:         "express",
+	OtherHost:       "other_host",
+	NoConnection:    "no_connection",
 }
 
 // String is the reason's name in metrics and listings.
@@ -73,7 +83,7 @@ type Counters [NumReasons]uint64
 
 // Redirected is how many frames went to a socket.
 func (c *Counters) Redirected() uint64 {
-	return c[ClaimedFlow] + c[ClaimedFragment] + c[ClaimedError] - c[NoSocket] - c[Express]
+	return c[ClaimedFlow] + c[ClaimedFragment] + c[ClaimedError] + c[Known] - c[NoSocket]
 }
 
 // Fallback says what becomes of claimed frames when their queue has no socket.

@@ -2,161 +2,30 @@
 
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
- * xlvs_steer decides which frames leave the kernel. A frame that a virtual
- * service or a mark rule claims goes to the AF_XDP socket of its receive queue,
- * unless the express lane (express.h) forwards it here; every other frame, and
- * every frame that cannot be decided, is XDP_PASS: a frame in user space cannot be
- * handed back to the kernel.
+ * xlvs_steer decides which frames leave the kernel, and forwards those that need no
+ * worker. The walk of a frame:
  *
- * The walk of a frame:
+ *	own MAC address? -> connection? -> forward here, or the socket of the queue
+ *	      |                  |
+ *	      no                 no -> claimed by a rule or service? -> the socket of the queue
+ *	      |                                  |
+ *	      '----------------------------------'-> XDP_PASS
  *
- *	parse -> struct flow -> prefixes[destination] -> ports[port] -> claimed, unclaimed
- *	                                                     |
- *	                                                     +-> sources[source] -> conditions, in order
+ * A connection is asked for before the claims, as in IPVS: an edit of the rules does not
+ * cut what lives, and a known packet does not pay for the rules. What is neither
+ * known nor claimed, and what cannot be decided, is XDP_PASS: a frame in user space cannot
+ * be handed back to the kernel.
  *
- *	claimed -> express_tables[connection] -> express_servers[server] -> out again, or the socket
- *
- * Package bpf compiles the rules into the four tables, so that the longest
- * prefix alone knows everything that applies to its addresses; see claims.go.
- * prefixes is replaced as a whole, by one write, and names the generation of
- * the others: a frame sees all of one configuration or all of the next.
+ * xlvs_steer itself is the fast path (known.h) of the common packet: untagged, IPv4 without
+ * options or IPv6 without extension headers, TCP or UDP. All else, and what is not known,
+ * goes the slow path, which has a parser for everything (parse.h) and the claims
+ * (claims.h).
  */
 #include "kernel.h"
 #include "maps.h"
 #include "parse.h"
-#include "express.h"
-
-static __always_inline void count(enum reason reason)
-{
-	__u32 index = reason;
-	__u64 *counter = bpf_map_lookup_elem(&counters, &index);
-
-	if (counter)
-		*counter += 1;
-}
-
-/* bpf_loop's argument: the flow, and where its rules are. */
-struct walk {
-	const struct flow *flow;
-	void *conditions;
-	__u32 first;
-	__u32 claimed;
-};
-
-/*
- * An error says nothing of its flow's interface, VLAN and DSCP. A rule that
- * asks for them is taken to match if it claims, and not to match otherwise: an
- * error about a flow that may be ours is ours.
- */
-static __always_inline int path_matches(const struct condition *c, const struct flow *flow)
-{
-	if (flow->quoted)
-		return (c->flags & CONDITION_CLAIMS) || (c->flags & CONDITION_ANY_PATH) == CONDITION_ANY_PATH;
-	if (!(c->flags & CONDITION_ANY_INTERFACE) && flow->interface != c->interface[0] &&
-	    flow->interface != c->interface[1])
-		return 0;
-	if (!(c->flags & CONDITION_ANY_VLAN) && flow->vlan != c->vlan[0] && flow->vlan != c->vlan[1])
-		return 0;
-	return (c->dscps >> (flow->dscp & 63)) & 1;
-}
-
-/* One step of the first-match walk; 1 ends it. */
-static long step(__u32 i, struct walk *walk)
-{
-	const struct flow *flow = walk->flow;
-	__u32 index = walk->first + i;
-	const struct condition *c = bpf_map_lookup_elem(walk->conditions, &index);
-
-	if (!c)
-		return 1;
-	if (flow->port < c->port_low || flow->port > c->port_high || flow->source_port < c->source_low ||
-	    flow->source_port > c->source_high || !path_matches(c, flow))
-		return 0;
-	walk->claimed |= c->flags & CONDITION_CLAIMS;
-	return 1;
-}
-
-/*
- * The walk over the rules that ask for more than protocol and destination. The
- * longest prefix of the source knows all those that its addresses may match.
- */
-static __always_inline __u32 walk_claims(struct flow *flow, __u32 generation, __u32 number, __u32 claimed)
-{
-	void *trie = bpf_map_lookup_elem(&sources, &generation);
-	struct walk walk = {.flow = flow, .claimed = claimed};
-	struct span *span;
-
-	if (!trie)
-		return claimed;
-	flow->source.space = number;
-	span = bpf_map_lookup_elem(trie, &flow->source);
-	walk.conditions = bpf_map_lookup_elem(&conditions, &generation);
-	if (!span || !walk.conditions)
-		return claimed;
-	walk.first = span->first;
-	bpf_loop(span->count, step, &walk, 0);
-	return walk.claimed;
-}
-
-/* Whether the port of the flow is claimed, by one protocol's claim on its destination. */
-static __always_inline __u32 port_claimed(struct flow *flow, const struct entry *entry, const struct claim *claim)
-{
-	__u32 generation = entry->generation, index = claim->ports, state;
-	void *sets = bpf_map_lookup_elem(&ports, &generation);
-	struct port_set *set;
-
-	if (!sets)
-		return 0;
-	set = bpf_map_lookup_elem(sets, &index);
-	if (!set)
-		return 0;
-	state = set->word[(flow->port & 0xffff) / PORTS_PER_WORD] >> (flow->port % PORTS_PER_WORD * 2);
-	if (!(state & PORT_CONDITIONAL))
-		return state & PORT_CLAIMED;
-	/* If no rule claims it, the services by address do or do not. */
-	return walk_claims(flow, generation, claim->walk, state & PORT_CLAIMED);
-}
-
-static __always_inline enum reason claim(const struct frame *f, struct flow *flow)
-{
-	__u32 zero = 0;
-	void *trie = bpf_map_lookup_elem(&prefixes, &zero);
-	const struct entry *entry;
-	const struct claim *claim;
-
-	if (!trie)
-		return UNCLAIMED;
-	entry = bpf_map_lookup_elem(trie, &flow->destination);
-	if (!entry)
-		return UNCLAIMED;
-	if (f->next == PROTO_TCP) {
-		claim = &entry->protocol[TCP];
-	} else if (f->next == PROTO_UDP) {
-		claim = &entry->protocol[UDP];
-	} else if (f->next == PROTO_SCTP) {
-		claim = &entry->protocol[SCTP];
-	} else {
-		/* A later fragment whose protocol the first one has, behind more extension headers. */
-		return entry->protocol[TCP].ports || entry->protocol[UDP].ports || entry->protocol[SCTP].ports
-			       ? CLAIMED_FRAGMENT
-			       : UNCLAIMED;
-	}
-	if (!claim->ports)
-		return UNCLAIMED;
-	if (f->later)
-		return CLAIMED_FRAGMENT;
-	if (!port_claimed(flow, entry, claim))
-		return UNCLAIMED;
-	return flow->quoted ? CLAIMED_ERROR : CLAIMED_FLOW;
-}
-
-/* What becomes of a claimed frame when its queue has no socket. */
-static __always_inline int fallback(void)
-{
-	__u32 setting = FALLBACK, *action = bpf_map_lookup_elem(&settings, &setting);
-
-	return action && *action == XDP_PASS ? XDP_PASS : XDP_DROP;
-}
+#include "claims.h"
+#include "known.h"
 
 /* Where the socket of the frame's queue is in sockets, if there is one; 0: there is no place for one. */
 static __always_inline int socket_index(struct xdp_md *ctx, __u32 *index)
@@ -175,15 +44,19 @@ static __always_inline int stood_in_for(struct xdp_md *ctx)
 {
 	__u32 index;
 
-	return fallback() == XDP_PASS && (!socket_index(ctx, &index) || !bpf_map_lookup_elem(&sockets, &index));
+	return fallback == XDP_PASS && (!socket_index(ctx, &index) || !bpf_map_lookup_elem(&sockets, &index));
 }
 
-/* To the socket of the frame's queue, or what is to be done without one. */
-static __always_inline int redirect(struct xdp_md *ctx)
+/*
+ * To the socket of the frame's queue, or what is to be done without one. Not static: see
+ * skip_extensions.
+ */
+__attribute__((noinline)) int to_socket(struct xdp_md *ctx, __u32 reason)
 {
-	int action = fallback();
+	int action = fallback == XDP_PASS ? XDP_PASS : XDP_DROP;
 	__u32 index;
 
+	count(reason);
 	if (socket_index(ctx, &index))
 		action = bpf_redirect_map(&sockets, index, action);
 	if (action != XDP_REDIRECT)
@@ -191,28 +64,258 @@ static __always_inline int redirect(struct xdp_md *ctx)
 	return action;
 }
 
+/*
+ * Whether a unicast frame is for another host. An interface of which nobody was told
+ * anything takes what comes; package bpf tells before it attaches.
+ */
+static __always_inline int for_another(struct xdp_md *ctx)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	struct local local = {.interface = ctx->ingress_ifindex};
+	struct ethernet *eth = data;
+
+	if ((void *)(eth + 1) > end || eth->destination[0] & 1)
+		return 0;
+	__builtin_memcpy(local.mac, eth->destination, sizeof(local.mac));
+	if (bpf_map_lookup_elem(&locals, &local))
+		return 0;
+	__builtin_memset(local.mac, 0, sizeof(local.mac));
+	return bpf_map_lookup_elem(&locals, &local) != 0;
+}
+
+/* Whether a TCP segment is none that opens a connection, and this second has had enough of them. */
+static __always_inline int one_too_many(struct xdp_md *ctx, const struct frame *f)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	__u32 limit = no_connection_limit, zero = 0, second;
+	struct budget *budget;
+	struct tcp *tcp;
+
+	if (!limit || f->next != PROTO_TCP || f->at > MAX_AT)
+		return 0;
+	tcp = data + f->at;
+	if ((void *)(tcp + 1) > end || (tcp->flags & (TCP_SYN | TCP_RST)) == TCP_SYN)
+		return 0;
+	budget = bpf_map_lookup_elem(&budgets, &zero);
+	if (!budget)
+		return 0;
+	second = tick() / TICKS_PER_SECOND;
+	if (budget->second != second) {
+		budget->second = second;
+		budget->used = 0;
+	}
+	if (budget->used >= limit)
+		return 1;
+	budget->used++;
+	return 0;
+}
+
+static __always_inline __u64 two(const __be32 *words)
+{
+	return (__u64)bpf_ntohl(words[0]) << 32 | bpf_ntohl(words[1]);
+}
+
+/* What the entry of a parsed packet is found by. */
+static __always_inline void key_of(const struct frame *f, const struct flow *flow, struct key *key)
+{
+	if (f->later)
+		key->ident = (f->family == 4 ? (__u64)(f->id << 16 | f->next) : f->id) << IDENT_DESTINATION |
+			     (__u64)PROTO_FRAGMENT << IDENT_PROTOCOL;
+	else
+		key->ident = (__u64)flow->source_port << IDENT_SOURCE | (__u64)flow->port << IDENT_DESTINATION |
+			     (__u64)f->next << IDENT_PROTOCOL;
+	if (f->family == 4) {
+		key->addr[0] = (__u64)bpf_ntohl(flow->source.addr[0]) << 32 | bpf_ntohl(flow->destination.addr[0]);
+		return;
+	}
+	key->addr[0] = two(&flow->source.addr[0]);
+	key->addr[1] = two(&flow->source.addr[2]);
+	key->addr[2] = two(&flow->destination.addr[0]);
+	key->addr[3] = two(&flow->destination.addr[2]);
+}
+
+/* The states that a parsed packet leaves its connection in. */
+static __always_inline __u32 states_kept(const struct frame *f, const struct flow *flow, void *header, void *end)
+{
+	if (f->fragmented || f->later || flow->quoted)
+		return 0;
+	if (f->next == PROTO_TCP)
+		return header + sizeof(struct tcp) <= end ? tcp_states(header, f->left) : 0;
+	return f->next == PROTO_UDP && header + sizeof(struct udp) <= end ? udp_states(header, f->left) : 0;
+}
+
+/* The VLAN of a parsed frame that has at most the one tag. */
+static __always_inline __u32 tag_of(const struct frame *f, const struct ethernet *eth)
+{
+	if (f->l3 == sizeof(*eth))
+		return 0;
+	if (f->l3 == sizeof(*eth) + sizeof(struct vlan) && f->vlan && eth->type == bpf_htons(ETH_P_8021Q))
+		return f->vlan;
+	return ODD_TAGS;
+}
+
+static __always_inline int carry_parsed(struct xdp_md *ctx, const struct frame *f, const struct flow *flow,
+					struct key *key, const int ipv6)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	__u64 at = f->at, l3 = f->l3;
+	struct packet p = {.data = data, .length = at + f->left - l3, .from = flow->interface};
+	struct found e;
+
+	if (!find(key, f->later ? hash_of_fragments(key, ipv6) : hash_of(key, ipv6), ipv6, &e))
+		return MISSED;
+	/* The verifier does not know that the parser has seen to this. */
+	if (at > MAX_AT || l3 > MAX_L3)
+		return TO_WORKER;
+	p.ip = data + l3;
+	if (data + sizeof(struct ethernet) > end || p.ip + (ipv6 ? sizeof(struct ipv6) : sizeof(struct ipv4)) > end)
+		return TO_WORKER;
+	p.tag = tag_of(f, data);
+	p.states = states_kept(f, flow, data + at, end);
+	return carry(&p, &e, ipv6);
+}
+
+/* What becomes of a packet that the parser has seen. Not static: see skip_extensions. */
+__attribute__((noinline)) int known(struct xdp_md *ctx, struct frame *parsed, struct flow *flow)
+{
+	struct key key = {};
+
+	if (!parsed || !flow)
+		return MISSED;
+	key_of(parsed, flow, &key);
+	return parsed->family == 4 ? carry_parsed(ctx, parsed, flow, &key, 0) : carry_parsed(ctx, parsed, flow, &key, 1);
+}
+
+/*
+ * The slow path: whatever the fast path did not take. missed says that it has looked, and
+ * the packet has no entry. Not static: see skip_extensions.
+ */
+__attribute__((noinline)) int slow(struct xdp_md *ctx, __u32 missed)
+{
+	struct frame frame = {};
+	struct flow flow = {};
+	int stood_in, action;
+	__u32 reason;
+
+	if (for_another(ctx)) {
+		count(OTHER_HOST);
+		return XDP_PASS;
+	}
+	stood_in = stood_in_for(ctx);
+	reason = parse(ctx, &frame, &flow);
+	if (reason == GO_ON && !missed && !stood_in) {
+		action = known(ctx, &frame, &flow);
+		if (action == TO_WORKER)
+			return to_socket(ctx, KNOWN);
+		if (action != MISSED)
+			return action;
+	}
+	if (reason == GO_ON)
+		reason = claims(&frame, &flow);
+	if (reason == CLAIMED_FLOW && !stood_in && one_too_many(ctx, &frame)) {
+		count(NO_CONNECTION);
+		return XDP_DROP;
+	}
+	if (reason <= CLAIMED_ERROR)
+		return to_socket(ctx, reason);
+	count(reason);
+	return XDP_PASS;
+}
+
+/* Whether a frame has a MAC address of its interface, one of those that are at hand. */
+static __always_inline int is_ours(const void *data, __u32 interface)
+{
+	const struct own_macs *o = &own[interface % OWN_SETS];
+	__u64 mac = *(__u64 *)data << 16 >> 16; /* the machine is little-endian */
+
+	if (READ(o->interface) != interface)
+		return 0;
+	if (READ(o->macs[0]) == mac)
+		return 1;
+	for (int i = 1; i < OWN_MACS; i++)
+		if (READ(o->macs[i]) == mac)
+			return 1;
+	return 0;
+}
+
+/* What is told of a common packet's transport header: the states that its connection stays in. */
+static __always_inline __u32 transport_states(void *header, __u8 protocol, __u32 length)
+{
+	return protocol == PROTO_TCP ? tcp_states(header, length) : udp_states(header, length);
+}
+
+#define SLOW (-2) /* not a common packet */
+
+static __always_inline int common4(void *data, void *end, __u32 interface)
+{
+	struct ipv4 *ip = data + sizeof(struct ethernet);
+	struct packet p = {.data = data, .ip = ip, .from = interface};
+	struct key key;
+	struct found e;
+
+	if ((void *)(ip + 1) + TCP_MIN > end)
+		return SLOW;
+	p.length = bpf_ntohs(ip->total_length);
+	if (ip->version_ihl != 0x45 || ip->fragment & bpf_htons(IPV4_MORE_FRAGMENTS | IPV4_OFFSET_MASK) ||
+	    (ip->protocol != PROTO_TCP && ip->protocol != PROTO_UDP) ||
+	    p.length < sizeof(*ip) + (ip->protocol == PROTO_TCP ? TCP_MIN : UDP_MIN) || (void *)ip + p.length > end)
+		return SLOW;
+	key.ident = (__u64)bpf_ntohl(*(__be32 *)(ip + 1)) << IDENT_DESTINATION | (__u64)ip->protocol << IDENT_PROTOCOL;
+	key.addr[0] = bpf_be64_to_cpu(*(__u64 *)&ip->source);
+	if (!find(&key, hash_of(&key, 0), 0, &e))
+		return MISSED;
+	p.states = transport_states(ip + 1, ip->protocol, p.length - sizeof(*ip));
+	return carry(&p, &e, 0);
+}
+
+/* Not static, so that its keys do not lie on the stack of xlvs_steer. */
+__attribute__((noinline)) int common6(struct xdp_md *ctx)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	struct ipv6 *ip = data + sizeof(struct ethernet);
+	struct packet p = {.data = data, .ip = ip, .from = ctx->ingress_ifindex};
+	struct key key;
+	struct found e;
+	__u32 payload;
+
+	if ((void *)(ip + 1) + TCP_MIN > end)
+		return SLOW;
+	payload = bpf_ntohs(ip->payload_length);
+	if ((ip->version_class_flow & bpf_htonl(0xf0000000)) != bpf_htonl(0x60000000) ||
+	    (ip->next != PROTO_TCP && ip->next != PROTO_UDP) ||
+	    payload < (ip->next == PROTO_TCP ? TCP_MIN : UDP_MIN) || (void *)(ip + 1) + payload > end)
+		return SLOW;
+	p.length = sizeof(*ip) + payload;
+	key.ident = (__u64)bpf_ntohl(*(__be32 *)(ip + 1)) << IDENT_DESTINATION | (__u64)ip->next << IDENT_PROTOCOL;
+	key.addr[0] = bpf_be64_to_cpu(*(__u64 *)&ip->source[0]);
+	key.addr[1] = bpf_be64_to_cpu(*(__u64 *)&ip->source[2]);
+	key.addr[2] = bpf_be64_to_cpu(*(__u64 *)&ip->destination[0]);
+	key.addr[3] = bpf_be64_to_cpu(*(__u64 *)&ip->destination[2]);
+	if (!find(&key, hash_of(&key, 1), 1, &e))
+		return MISSED;
+	p.states = transport_states(ip + 1, ip->next, payload);
+	return carry(&p, &e, 1);
+}
+
 SEC("xdp")
 int xlvs_steer(struct xdp_md *ctx)
 {
-	struct frame frame = {
-		.data = (void *)(long)ctx->data,
-		.end = (void *)(long)ctx->data_end,
-	};
-	struct flow flow = {.interface = ctx->ingress_ifindex};
-	enum reason reason = parse(ctx, &frame, &flow);
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	__u32 interface = ctx->ingress_ifindex;
+	struct ethernet *eth = data;
+	int action = SLOW;
 
-	if (reason == GO_ON)
-		reason = claim(&frame, &flow);
-	count(reason);
-	if (reason == CLAIMED_FLOW && !stood_in_for(ctx)) {
-		int action = express(ctx, &frame, &flow);
-
-		if (action != XDP_PASS) {
-			count(EXPRESS);
-			return action;
-		}
-	}
-	return reason <= CLAIMED_ERROR ? redirect(ctx) : XDP_PASS;
+	if ((void *)(eth + 1) > end || fallback == XDP_PASS || !is_ours(data, interface))
+		return slow(ctx, 0);
+	if (eth->type == bpf_htons(ETH_P_IP))
+		action = common4(data, end, interface);
+	else if (eth->type == bpf_htons(ETH_P_IPV6))
+		action = common6(ctx);
+	if (action > TO_WORKER)
+		return action;
+	if (action == TO_WORKER)
+		return to_socket(ctx, KNOWN);
+	return slow(ctx, action == MISSED);
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

@@ -13,6 +13,12 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type steerBudget struct {
+	_      structs.HostLayout
+	Second uint32
+	Used   uint32
+}
+
 type steerClaim struct {
 	_     structs.HostLayout
 	Ports uint32
@@ -46,7 +52,32 @@ type steerEntry struct {
 	Protocol   [3]steerClaim
 }
 
-type steerHeader struct {
+type steerLine struct {
+	_    structs.HostLayout
+	Word [8]uint64
+}
+
+type steerLocal struct {
+	_         structs.HostLayout
+	Interface uint32
+	Mac       [6]uint8
+	Zero      [2]uint8
+}
+
+type steerMethod uint32
+
+const (
+	steerMethodMETHOD_DIRECT steerMethod = 0
+)
+
+type steerOwnMacs struct {
+	_         structs.HostLayout
+	Interface uint32
+	Unused    uint32
+	Macs      [7]uint64
+}
+
+type steerPlaces struct {
 	_        structs.HostLayout
 	Secret   [16]uint64
 	Sections [4][2]uint64
@@ -77,35 +108,44 @@ const (
 	steerReasonCLAIMED_FLOW     steerReason = 0
 	steerReasonCLAIMED_FRAGMENT steerReason = 1
 	steerReasonCLAIMED_ERROR    steerReason = 2
-	steerReasonNO_SOCKET        steerReason = 3
-	steerReasonUNCLAIMED        steerReason = 4
-	steerReasonNOT_IP           steerReason = 5
-	steerReasonNO_PORTS         steerReason = 6
-	steerReasonGROUP_ADDRESS    steerReason = 7
-	steerReasonTRUNCATED        steerReason = 8
-	steerReasonBAD_HEADER       steerReason = 9
-	steerReasonTOO_MANY_HEADERS steerReason = 10
-	steerReasonEXPRESS          steerReason = 11
-	steerReasonREASONS          steerReason = 12
+	steerReasonKNOWN            steerReason = 3
+	steerReasonNO_SOCKET        steerReason = 4
+	steerReasonUNCLAIMED        steerReason = 5
+	steerReasonNOT_IP           steerReason = 6
+	steerReasonNO_PORTS         steerReason = 7
+	steerReasonGROUP_ADDRESS    steerReason = 8
+	steerReasonTRUNCATED        steerReason = 9
+	steerReasonBAD_HEADER       steerReason = 10
+	steerReasonTOO_MANY_HEADERS steerReason = 11
+	steerReasonEXPRESS          steerReason = 12
+	steerReasonOTHER_HOST       steerReason = 13
+	steerReasonNO_CONNECTION    steerReason = 14
+	steerReasonREASONS          steerReason = 15
 )
 
 type steerServer struct {
 	_         structs.HostLayout
+	Sequence  uint32
 	Id        uint32
 	Interface uint32
-	Ways      uint32
-	Macs      [12]uint8
+	Ways      uint8
+	Method    uint8
+	Vlan      uint16
+	Mtu       uint16
+	Port      uint16
 	Template  uint32
+	Addr      [2]uint64
+	Macs      [12]uint8
+	Unused    [3]uint32
 	Timeouts  [16]uint32
 }
 
 type steerSetting uint32
 
 const (
-	steerSettingFALLBACK   steerSetting = 0
-	steerSettingLAYOUT     steerSetting = 1
-	steerSettingGENERATION steerSetting = 2
-	steerSettingSETTINGS   steerSetting = 3
+	steerSettingLAYOUT     steerSetting = 0
+	steerSettingGENERATION steerSetting = 1
+	steerSettingSETTINGS   steerSetting = 2
 )
 
 type steerSpan struct {
@@ -131,19 +171,25 @@ const (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	steerMapConditions     = "conditions"
-	steerMapCounters       = "counters"
-	steerMapExpressHeader  = "express_header"
-	steerMapExpressServers = "express_servers"
-	steerMapExpressTables  = "express_tables"
-	steerMapExpressTraffic = "express_traffic"
-	steerMapInterfaces     = "interfaces"
-	steerMapPorts          = "ports"
-	steerMapPrefixes       = "prefixes"
-	steerMapSettings       = "settings"
-	steerMapSockets        = "sockets"
-	steerMapSources        = "sources"
-	steerProgXlvsSteer     = "xlvs_steer"
+	steerMapBudgets           = "budgets"
+	steerMapConditions        = "conditions"
+	steerMapCounters          = "counters"
+	steerMapExpressServers    = "express_servers"
+	steerMapExpressTraffic    = "express_traffic"
+	steerMapInterfaces        = "interfaces"
+	steerMapLocals            = "locals"
+	steerMapPorts             = "ports"
+	steerMapPrefixes          = "prefixes"
+	steerMapSettings          = "settings"
+	steerMapSockets           = "sockets"
+	steerMapSources           = "sources"
+	steerMapTables            = "tables"
+	steerProgXlvsSteer        = "xlvs_steer"
+	steerVarFallback          = "fallback"
+	steerVarHeader            = "header"
+	steerVarLastTick          = "last_tick"
+	steerVarNoConnectionLimit = "no_connection_limit"
+	steerVarOwn               = "own"
 )
 
 // loadSteer returns the embedded CollectionSpec for steer.
@@ -195,24 +241,30 @@ type steerProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type steerMapSpecs struct {
+	Budgets        *ebpf.MapSpec `ebpf:"budgets"`
 	Conditions     *ebpf.MapSpec `ebpf:"conditions"`
 	Counters       *ebpf.MapSpec `ebpf:"counters"`
-	ExpressHeader  *ebpf.MapSpec `ebpf:"express_header"`
 	ExpressServers *ebpf.MapSpec `ebpf:"express_servers"`
-	ExpressTables  *ebpf.MapSpec `ebpf:"express_tables"`
 	ExpressTraffic *ebpf.MapSpec `ebpf:"express_traffic"`
 	Interfaces     *ebpf.MapSpec `ebpf:"interfaces"`
+	Locals         *ebpf.MapSpec `ebpf:"locals"`
 	Ports          *ebpf.MapSpec `ebpf:"ports"`
 	Prefixes       *ebpf.MapSpec `ebpf:"prefixes"`
 	Settings       *ebpf.MapSpec `ebpf:"settings"`
 	Sockets        *ebpf.MapSpec `ebpf:"sockets"`
 	Sources        *ebpf.MapSpec `ebpf:"sources"`
+	Tables         *ebpf.MapSpec `ebpf:"tables"`
 }
 
 // steerVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type steerVariableSpecs struct {
+	Fallback          *ebpf.VariableSpec `ebpf:"fallback"`
+	Header            *ebpf.VariableSpec `ebpf:"header"`
+	LastTick          *ebpf.VariableSpec `ebpf:"last_tick"`
+	NoConnectionLimit *ebpf.VariableSpec `ebpf:"no_connection_limit"`
+	Own               *ebpf.VariableSpec `ebpf:"own"`
 }
 
 // steerObjects contains all objects after they have been loaded into the kernel.
@@ -235,34 +287,36 @@ func (o *steerObjects) Close() error {
 //
 // It can be passed to loadSteerObjects or ebpf.CollectionSpec.LoadAndAssign.
 type steerMaps struct {
+	Budgets        *ebpf.Map `ebpf:"budgets"`
 	Conditions     *ebpf.Map `ebpf:"conditions"`
 	Counters       *ebpf.Map `ebpf:"counters"`
-	ExpressHeader  *ebpf.Map `ebpf:"express_header"`
 	ExpressServers *ebpf.Map `ebpf:"express_servers"`
-	ExpressTables  *ebpf.Map `ebpf:"express_tables"`
 	ExpressTraffic *ebpf.Map `ebpf:"express_traffic"`
 	Interfaces     *ebpf.Map `ebpf:"interfaces"`
+	Locals         *ebpf.Map `ebpf:"locals"`
 	Ports          *ebpf.Map `ebpf:"ports"`
 	Prefixes       *ebpf.Map `ebpf:"prefixes"`
 	Settings       *ebpf.Map `ebpf:"settings"`
 	Sockets        *ebpf.Map `ebpf:"sockets"`
 	Sources        *ebpf.Map `ebpf:"sources"`
+	Tables         *ebpf.Map `ebpf:"tables"`
 }
 
 func (m *steerMaps) Close() error {
 	return _SteerClose(
+		m.Budgets,
 		m.Conditions,
 		m.Counters,
-		m.ExpressHeader,
 		m.ExpressServers,
-		m.ExpressTables,
 		m.ExpressTraffic,
 		m.Interfaces,
+		m.Locals,
 		m.Ports,
 		m.Prefixes,
 		m.Settings,
 		m.Sockets,
 		m.Sources,
+		m.Tables,
 	)
 }
 
@@ -270,6 +324,11 @@ func (m *steerMaps) Close() error {
 //
 // It can be passed to loadSteerObjects or ebpf.CollectionSpec.LoadAndAssign.
 type steerVariables struct {
+	Fallback          *ebpf.Variable `ebpf:"fallback"`
+	Header            *ebpf.Variable `ebpf:"header"`
+	LastTick          *ebpf.Variable `ebpf:"last_tick"`
+	NoConnectionLimit *ebpf.Variable `ebpf:"no_connection_limit"`
+	Own               *ebpf.Variable `ebpf:"own"`
 }
 
 // steerPrograms contains all programs after they have been loaded into the kernel.

@@ -20,20 +20,21 @@ const (
 
 // layout is the version of what the maps hold. Maps of another layout are left
 // to the program that is attached with them until Attach replaces it.
-const layout = 4
+const layout = 5
 
 // Options say how to open a Steering. The zero Options are an ephemeral one
 // that drops what has no socket and displaces nobody.
 type Options struct {
-	// PinDir is a directory under a bpffs, /sys/fs/bpf/xlvs for one; it is made
-	// if need be. Empty: nothing is pinned, and the program goes with the process.
-	PinDir   string
+	// Pins is where what outlives the process is. It stays the caller's, who closes it
+	// after the Steering. Nil: nothing is pinned, and the program goes with the process.
+	Pins *Pins
+	// Tables are the workers', formatted. Without them no connection is known.
+	Tables   *TableMemory
 	Fallback Fallback
 	// Replace lets Attach remove another XDP program from the interface. A
 	// program that a bpf_link of somebody else holds is never removed.
 	Replace bool
-	// Servers is the highest number that a real server may have, for the counters of
-	// the express lane.
+	// Servers is the highest number that a real server may have.
 	Servers uint32
 }
 
@@ -41,38 +42,35 @@ type Options struct {
 type Steering struct {
 	// Constant.
 	replace bool
-	servers uint32 // Options.Servers
 	inner   innerSpecs
+	pins    *Pins // nil if ephemeral
 
 	mu         sync.Mutex // guards all that follows
-	pins       *pinDir    // nil if ephemeral, or closed
 	objects    steerObjects
 	links      map[int]link.Link // by interface index
 	slots      slots
-	published  *claims // what Update wrote last; nil before that
-	generation uint32  // of published
-	express    express
+	published  *claims             // what Update wrote last; nil before that
+	generation uint32              // of published
+	mapped     []byte              // what records is a view of
+	records    []recordView        // of the servers, by number
+	recorded   map[uint32]struct{} // the numbers that have one
+	locals     map[int][]MAC       // by interface index
 }
 
-// Open loads the program, or takes over what is pinned: rules, counters and
-// attachments stay as they are, and keep working meanwhile. It fails if another
-// process has the directory open, and names it.
+// Open loads the program, with what is pinned or with new maps. Rules, counters and
+// attachments stay as they are: a program that is attached goes on over its own tables until
+// Attach exchanges it.
 func Open(o Options) (_ *Steering, err error) {
 	if err := rlimit.RemoveMemlock(); err != nil { // for kernels before 5.11
 		return nil, fmt.Errorf("lift the limit on locked memory: %w", err)
 	}
-	s := &Steering{replace: o.Replace, servers: o.Servers, links: map[int]link.Link{}}
-	if o.PinDir != "" {
-		if s.pins, err = openPinDir(o.PinDir); err != nil {
-			return nil, err
-		}
-	}
+	s := &Steering{replace: o.Replace, pins: o.Pins, links: map[int]link.Link{}, locals: map[int][]MAC{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
 		}
 	}()
-	if err := s.load(); err != nil {
+	if err := s.load(&o); err != nil {
 		return nil, err
 	}
 	if err := s.adopt(); err != nil {
@@ -82,7 +80,7 @@ func Open(o Options) (_ *Steering, err error) {
 }
 
 // load loads the program with the pinned maps, or with new ones.
-func (s *Steering) load() error {
+func (s *Steering) load(o *Options) error {
 	spec, err := loadSteer()
 	if err != nil {
 		return err
@@ -92,13 +90,18 @@ func (s *Steering) load() error {
 		ports:      innerSpec(spec, steerMapPorts),
 		sources:    innerSpec(spec, steerMapSources),
 		conditions: innerSpec(spec, steerMapConditions),
-		servers:    innerSpec(spec, steerMapExpressServers),
 	}
-	spec.Maps[steerMapExpressTraffic].MaxEntries = s.servers + 1
+	spec.Maps[steerMapExpressServers].MaxEntries = o.Servers + 1
+	spec.Maps[steerMapExpressTraffic].MaxEntries = o.Servers + 1
 	var options ebpf.CollectionOptions
+	if o.Tables != nil {
+		if err := o.Tables.into(spec, &options); err != nil {
+			return err
+		}
+	}
 	if s.pins != nil {
-		for _, m := range spec.Maps {
-			m.Pinning = ebpf.PinByName
+		for _, name := range mapPins {
+			spec.Maps[name].Pinning = ebpf.PinByName
 		}
 		options.Maps.PinPath = s.pins.path
 		if err := s.pins.removeOtherLayout(); err != nil {
@@ -115,6 +118,9 @@ func (s *Steering) load() error {
 	}
 	if err != nil {
 		return loadError(err)
+	}
+	if err := s.mapRecords(); err != nil {
+		return err
 	}
 	if err := s.objects.Settings.Put(uint32(steerSettingLAYOUT), uint32(layout)); err != nil {
 		return fmt.Errorf("map settings: %w", err)
@@ -181,8 +187,20 @@ func (s *Steering) SetFallback(f Fallback) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.objects.Settings.Put(uint32(steerSettingFALLBACK), action); err != nil {
+	if err := s.objects.Fallback.Set(action); err != nil {
 		return fmt.Errorf("set fallback %s: %w", f, err)
+	}
+	return nil
+}
+
+// SetNoConnectionLimit bounds how many TCP segments of no connection, of those that open
+// none, every CPU lets through to the workers in a second; the others are dropped, and
+// counted as NoConnection. 0, which is how it begins, lets all of them through.
+func (s *Steering) SetNoConnectionLimit(n uint32) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.objects.NoConnectionLimit.Set(n); err != nil {
+		return fmt.Errorf("set limit %d of segments without connection: %w", n, err)
 	}
 	return nil
 }
@@ -220,13 +238,12 @@ func (s *Steering) closeLocked() error {
 		errs = append(errs, l.Close())
 	}
 	clear(s.links)
-	errs = append(errs, s.objects.Close(), s.pins.unlock())
-	s.pins = nil
+	errs = append(errs, s.unmapRecords(), s.objects.Close())
 	return errors.Join(errs...)
 }
 
 // Remove detaches the program from all its interfaces, removes what is pinned
-// of it, and closes. The tables of OpenTables stay, and then so does the directory.
+// of it, and closes. The tables of OpenTables stay.
 func (s *Steering) Remove() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -236,7 +253,7 @@ func (s *Steering) Remove() error {
 	}
 	if s.pins != nil {
 		_, err := s.pins.removeLinks() // of interfaces that were never attached by this process
-		errs = append(errs, err, s.pins.removeMaps(), s.pins.removeIfEmpty())
+		errs = append(errs, err, s.pins.removeMaps())
 	}
 	errs = append(errs, s.closeLocked())
 	return errors.Join(errs...)
