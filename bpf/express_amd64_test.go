@@ -115,9 +115,10 @@ func TestExpressLaneWhileTablesAreTakenOver(t *testing.T) {
 // times: at least, as a signal has it begin again.
 func whileRunning(t *testing.T, s *Steering, p packettest.Packet, runs int, do func()) {
 	t.Helper()
-	ended := make(chan error, 1)
+	frame, ended := p.Frame(t), make(chan error, 1)
+	again := restoring(t, s, frame)
 	go func() {
-		_, err := runOften(s, p.TTL(255).Frame(t), runs)
+		_, _, err := again.Benchmark(frame, runs, nil)
 		ended <- err
 	}()
 	for len(ended) == 0 {

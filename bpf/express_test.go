@@ -140,7 +140,7 @@ func openOver(tb testing.TB, pins *Pins, m *TableMemory) *Steering {
 	tb.Helper()
 	s := open(tb, Options{Pins: pins, Tables: m, Servers: laneConfig.Servers})
 	update(tb, s, nil, web())
-	setLocals(tb, s, map[int][]MAC{1: {packettest.DirectorMAC, MAC(laneMACs[:6])}})
+	setLocals(tb, s, map[int][]MAC{1: {packettest.DirectorMAC}})
 	return s
 }
 

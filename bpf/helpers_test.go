@@ -1,6 +1,7 @@
 package bpf
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 	"github.com/vishvananda/netns"
 
 	"github.com/xlvs/xlvs/internal/testnet"
@@ -97,6 +99,42 @@ func run(tb testing.TB, s *Steering, frame []byte, ifindex int) uint32 {
 		tb.Fatal(err)
 	}
 	return action
+}
+
+// restoring is a program that makes a frame what it was, and goes on to the steering
+// program: BPF_PROG_RUN repeats a run with the frame as the last one left it, so that a TTL
+// would run out. It costs a few nanoseconds.
+func restoring(tb testing.TB, s *Steering, frame []byte) *ebpf.Program {
+	tb.Helper()
+	next, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.ProgramArray, KeySize: 4, ValueSize: 4, MaxEntries: 1})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { next.Close() })
+	if err := next.Put(uint32(0), s.objects.XlvsSteer); err != nil {
+		tb.Fatal(err)
+	}
+	const data, end, changes = 0, 4, 32 // offsets in struct xdp_md; the bytes that may change
+	code := asm.Instructions{
+		asm.Mov.Reg(asm.R6, asm.R1),
+		asm.LoadMem(asm.R2, asm.R1, data, asm.Word),
+		asm.LoadMem(asm.R3, asm.R1, end, asm.Word),
+		asm.Mov.Reg(asm.R4, asm.R2),
+		asm.Add.Imm(asm.R4, changes),
+		asm.JGT.Reg(asm.R4, asm.R3, "next"),
+	}
+	for at := 0; at < changes && at+8 <= len(frame); at += 8 {
+		code = append(code, asm.LoadImm(asm.R5, int64(binary.LittleEndian.Uint64(frame[at:])), asm.DWord),
+			asm.StoreMem(asm.R2, int16(at), asm.R5, asm.DWord))
+	}
+	code = append(code, asm.Mov.Reg(asm.R1, asm.R6).WithSymbol("next"), asm.LoadMapPtr(asm.R2, next.FD()),
+		asm.Mov.Imm(asm.R3, 0), asm.FnTailCall.Call(), asm.Mov.Imm(asm.R0, 0), asm.Return())
+	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{Name: "restoring", Type: ebpf.XDP, AttachType: ebpf.AttachXDP, Instructions: code, License: "GPL"})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { program.Close() })
+	return program
 }
 
 func counters(tb testing.TB, s *Steering) Counters {
