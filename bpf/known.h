@@ -25,16 +25,29 @@
 #define TO_WORKER 0
 #define MISSED (-1) /* it has no entry */
 
-/* A packet as far as it matters here. Offsets are from the frame's first byte. */
+/* A packet as far as it matters here. */
 struct packet {
-	void *data; /* the frame */
-	void *ip;   /* its IP header */
+	struct xdp_md *ctx;
+	void *data;   /* the frame */
+	void *ip;     /* its IP header */
+	__u64 l3;     /* and the bytes before that */
 	__u32 length; /* bytes from there to the end of the packet, as it says itself */
 	__u32 tag;    /* VLAN, 0 without a tag, above all there are if that is no single one */
 	__u32 states; /* those that its connection stays in; 0: it is for the worker */
-	__u32 from;   /* index of the interface that it came by */
 };
 #define ODD_TAGS 0x10000
+
+/*
+ * The bytes from the IP header to the end of the frame, which may have more than the packet. The
+ * verifier wants pointers subtracted as they are.
+ */
+static __always_inline __u64 room(const struct packet *p)
+{
+	__u64 bytes = (void *)(long)p->ctx->data_end - (void *)(long)p->ctx->data;
+
+	asm volatile("" : "+r"(bytes));
+	return bytes - p->l3;
+}
 
 /* The states that a TCP segment leaves as they are. */
 static __always_inline __u32 tcp_states(const struct tcp *tcp, __u32 length)
@@ -103,9 +116,9 @@ static __always_inline int way_to(const struct hop *hop, const struct packet *p)
 	__u32 ways = hop->way >> 32;
 
 	/* Direct routing, to this VLAN, and no longer than it may be: 0 is any length. */
-	if (hop->way >> 40 != (p->tag << 8 | METHOD_DIRECT) || p->length - 1 > (__u16)(hop->limits - 1))
+	if (hop->way >> 40 != (p->tag << 8 | METHOD_DIRECT) || room(p) > (__u64)(__u16)(hop->limits - 1) + 1)
 		return TO_WORKER;
-	if (ways & WAY_BACK && interface_of(hop) == p->from)
+	if (ways & WAY_BACK && interface_of(hop) == p->ctx->ingress_ifindex)
 		return XDP_TX;
 	return ways & WAY_REDIRECT ? XDP_REDIRECT : TO_WORKER;
 }
@@ -125,20 +138,47 @@ static __always_inline void renew(const struct found *e, __u32 now, __u32 timeou
 	compare_and_swap(e->slot[LIFE], e->life, life);
 }
 
-/* Restarts the timer of the template that a connection holds. */
+static __always_inline void renew_at(__u64 *slot, __u32 own, __u32 now, __u32 timeout)
+{
+	__u64 life = READ(slot[LIFE]);
+
+	if (!((life >> LIFE_OWN ^ own) & LIFE_MASK) && !settled(life, now, timeout))
+		compare_and_swap(slot[LIFE], life, extended(life, now, timeout));
+}
+
+/*
+ * Restart the timer of the template that a connection holds: that in a slot, if it is of an
+ * incarnation. Not static: few services want it, and the others are spared its registers.
+ */
+__attribute__((noinline)) int renew_template4(__u32 slot, __u32 own, __u32 now, __u32 timeout)
+{
+	__u64 *line = line_of(first_line(TABLE_TEMPLATES) + slot / 2);
+
+	if (line)
+		renew_at(slot & 1 ? line + HALF : line, own, now, timeout);
+	return 0;
+}
+
+__attribute__((noinline)) int renew_template6(__u32 slot, __u32 own, __u32 now, __u32 timeout)
+{
+	__u64 *line = line_of(first_line(TABLE_TEMPLATES + 1) + slot);
+
+	if (line)
+		renew_at(line, own, now, timeout);
+	return 0;
+}
+
+/* The same, for whatever connection. */
 static __always_inline void renew_template(const struct found *e, const int ipv6, __u32 now, __u32 timeout)
 {
-	__u32 slot = (e->bind >> BIND_TEMPLATE) - 1;
-	__u64 *line, life;
+	__u32 slot = e->bind >> BIND_TEMPLATE;
 
-	line = line_of(first_line(TABLE_TEMPLATES + ipv6) + (ipv6 ? slot : slot / 2));
-	if (!line)
+	if (!timeout || !slot)
 		return;
-	if (!ipv6 && slot & 1)
-		line += HALF;
-	life = READ(line[LIFE]);
-	if (!((life >> LIFE_OWN ^ e->life >> LIFE_OTHER) & LIFE_MASK) && !settled(life, now, timeout))
-		compare_and_swap(line[LIFE], life, extended(life, now, timeout));
+	if (ipv6)
+		renew_template6(slot - 1, e->life >> LIFE_OTHER, now, timeout);
+	else
+		renew_template4(slot - 1, e->life >> LIFE_OTHER, now, timeout);
 }
 
 static __always_inline void carried(__u32 number, __u32 bytes)
@@ -192,8 +232,7 @@ static __always_inline int carry(const struct packet *p, const struct found *e, 
 		return TO_WORKER;
 	if (!settled(e->life, now, hop.timeout))
 		renew(e, now, hop.timeout);
-	if (template_of(&hop) && e->bind >> BIND_TEMPLATE)
-		renew_template(e, ipv6, now, template_of(&hop));
+	renew_template(e, ipv6, now, template_of(&hop));
 	hop_on(p->ip, ipv6);
 	*(__u64 *)p->data = hop.macs;
 	*(__u32 *)(p->data + 8) = hop.macs_end;

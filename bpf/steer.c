@@ -116,15 +116,15 @@ static __always_inline __u64 two(const __be32 *words)
 }
 
 /* What the entry of a parsed packet is found by. */
-static __always_inline void key_of(const struct frame *f, const struct flow *flow, struct key *key)
+static __always_inline void key_of(const struct frame *f, const struct flow *flow, struct key *key, const int ipv6)
 {
 	if (f->later)
-		key->ident = (f->family == 4 ? (__u64)(f->id << 16 | f->next) : f->id) << IDENT_DESTINATION |
+		key->ident = (ipv6 ? f->id : (__u64)(f->id << 16 | f->next)) << IDENT_DESTINATION |
 			     (__u64)PROTO_FRAGMENT << IDENT_PROTOCOL;
 	else
 		key->ident = (__u64)flow->source_port << IDENT_SOURCE | (__u64)flow->port << IDENT_DESTINATION |
 			     (__u64)f->next << IDENT_PROTOCOL;
-	if (f->family == 4) {
+	if (!ipv6) {
 		key->addr[0] = (__u64)bpf_ntohl(flow->source.addr[0]) << 32 | bpf_ntohl(flow->destination.addr[0]);
 		return;
 	}
@@ -155,14 +155,16 @@ static __always_inline __u32 tag_of(const struct frame *f, const struct ethernet
 }
 
 static __always_inline int carry_parsed(struct xdp_md *ctx, const struct frame *f, const struct flow *flow,
-					struct key *key, const int ipv6)
+					const int ipv6)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	__u64 at = f->at, l3 = f->l3;
-	struct packet p = {.data = data, .length = at + f->left - l3, .from = flow->interface};
+	struct packet p = {.ctx = ctx, .data = data, .l3 = l3, .length = at + f->left - l3};
+	struct key key;
 	struct found e;
 
-	if (!find(key, f->later ? hash_of_fragments(key, ipv6) : hash_of(key, ipv6), ipv6, &e))
+	key_of(f, flow, &key, ipv6);
+	if (!find(&key, f->later ? hash_of_fragments(&key, ipv6) : hash_of(&key, ipv6), ipv6, &e))
 		return MISSED;
 	/* The verifier does not know that the parser has seen to this. */
 	if (at > MAX_AT || l3 > MAX_L3)
@@ -176,14 +178,14 @@ static __always_inline int carry_parsed(struct xdp_md *ctx, const struct frame *
 }
 
 /* What becomes of a packet that the parser has seen. Not static: see skip_extensions. */
-__attribute__((noinline)) int known(struct xdp_md *ctx, struct frame *parsed, struct flow *flow)
+__attribute__((noinline)) int known4(struct xdp_md *ctx, struct frame *parsed, struct flow *flow)
 {
-	struct key key = {};
+	return parsed && flow ? carry_parsed(ctx, parsed, flow, 0) : MISSED;
+}
 
-	if (!parsed || !flow)
-		return MISSED;
-	key_of(parsed, flow, &key);
-	return parsed->family == 4 ? carry_parsed(ctx, parsed, flow, &key, 0) : carry_parsed(ctx, parsed, flow, &key, 1);
+__attribute__((noinline)) int known6(struct xdp_md *ctx, struct frame *parsed, struct flow *flow)
+{
+	return parsed && flow ? carry_parsed(ctx, parsed, flow, 1) : MISSED;
 }
 
 /*
@@ -204,7 +206,7 @@ __attribute__((noinline)) int slow(struct xdp_md *ctx, __u32 missed)
 	stood_in = stood_in_for(ctx);
 	reason = parse(ctx, &frame, &flow);
 	if (reason == GO_ON && !missed && !stood_in) {
-		action = known(ctx, &frame, &flow);
+		action = frame.family == 4 ? known4(ctx, &frame, &flow) : known6(ctx, &frame, &flow);
 		if (action == TO_WORKER)
 			return to_socket(ctx, KNOWN);
 		if (action != MISSED)
@@ -246,10 +248,10 @@ static __always_inline __u32 transport_states(void *header, __u8 protocol, __u32
 
 #define SLOW (-2) /* not a common packet */
 
-static __always_inline int common4(void *data, void *end, __u32 interface)
+static __always_inline int common4(struct xdp_md *ctx, void *data, void *end)
 {
-	struct ipv4 *ip = data + sizeof(struct ethernet);
-	struct packet p = {.data = data, .ip = ip, .from = interface};
+	struct packet p = {.ctx = ctx, .data = data, .l3 = sizeof(struct ethernet)};
+	struct ipv4 *ip = p.ip = data + p.l3;
 	struct key key;
 	struct found e;
 
@@ -272,8 +274,8 @@ static __always_inline int common4(void *data, void *end, __u32 interface)
 __attribute__((noinline)) int common6(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	struct ipv6 *ip = data + sizeof(struct ethernet);
-	struct packet p = {.data = data, .ip = ip, .from = ctx->ingress_ifindex};
+	struct packet p = {.ctx = ctx, .data = data, .l3 = sizeof(struct ethernet)};
+	struct ipv6 *ip = p.ip = data + p.l3;
 	struct key key;
 	struct found e;
 	__u32 payload;
@@ -301,14 +303,13 @@ SEC("xdp")
 int xlvs_steer(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	__u32 interface = ctx->ingress_ifindex;
 	struct ethernet *eth = data;
 	int action = SLOW;
 
-	if ((void *)(eth + 1) > end || fallback == XDP_PASS || !is_ours(data, interface))
+	if ((void *)(eth + 1) > end || fallback == XDP_PASS || !is_ours(data, ctx->ingress_ifindex))
 		return slow(ctx, 0);
 	if (eth->type == bpf_htons(ETH_P_IP))
-		action = common4(data, end, interface);
+		action = common4(ctx, data, end);
 	else if (eth->type == bpf_htons(ETH_P_IPV6))
 		action = common6(ctx);
 	if (action > TO_WORKER)

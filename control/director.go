@@ -53,6 +53,7 @@ type Director struct {
 
 	// owned by Run's goroutine
 	config   *config.Config
+	pins     *bpf.Pins // nil if ephemeral
 	builder  builder
 	policy   *policy
 	steering *bpf.Steering
@@ -125,8 +126,9 @@ func (d *Director) start() error {
 		{"interfaces", d.findPorts},
 		{"host", d.openHost},
 		{"control socket", d.openSocket},
-		{"steering", d.openSteering},
+		{"pins", d.openPins},
 		{"tables", d.openTables},
+		{"steering", d.openSteering},
 		{"configuration", d.firstPolicy},
 		{"neighbours", d.openNeighbours},
 		{"host", d.judge},
@@ -162,12 +164,25 @@ func (d *Director) stop() error {
 	return errors.Join(errs...)
 }
 
-// openSteering loads the XDP program, or takes over the one that a former run
-// left, without detaching it. It also makes sure that this is the only director.
+// openPins opens the directory of what outlives the process, and so makes sure that this
+// is the only director.
+func (d *Director) openPins() (err error) {
+	if d.options.Ephemeral {
+		return nil
+	}
+	if d.pins, err = bpf.OpenPins(d.config.Steering.Pin); err != nil {
+		return err
+	}
+	d.onStop(d.pins.Close)
+	return nil
+}
+
+// openSteering loads the XDP program over the tables. One that a former run left attached
+// goes on over its own, until openPorts exchanges it.
 func (d *Director) openSteering() error {
 	steering, err := bpf.Open(bpf.Options{
-		PinDir: d.pinDir(), Fallback: fallback(d.config.Steering.Fallback), Replace: d.options.Replace,
-		Servers: uint32(d.config.Tables.Servers),
+		Pins: d.pins, Tables: d.memory, Servers: uint32(d.config.Tables.Servers),
+		Fallback: fallback(d.config.Steering.Fallback), Replace: d.options.Replace,
 	})
 	if err != nil {
 		return err
@@ -182,14 +197,6 @@ func (d *Director) openSteering() error {
 	})
 	d.onStop(d.removeSteering)
 	return err
-}
-
-// pinDir is where the program and the tables are pinned, "" for nowhere.
-func (d *Director) pinDir() string {
-	if d.options.Ephemeral {
-		return ""
-	}
-	return d.config.Steering.Pin
 }
 
 func fallback(f config.Fallback) bpf.Fallback {
@@ -210,7 +217,7 @@ func (d *Director) openTables() error {
 	if d.options.FreshTables {
 		open = bpf.ReplaceTables
 	}
-	memory, err := open(d.pinDir(), geometry.Size())
+	memory, err := open(d.pins, geometry.Size())
 	if err != nil {
 		return err
 	}
@@ -227,7 +234,7 @@ func (d *Director) openTables() error {
 		d.tables, err = affinity.Format(memory.Bytes(), geometry)
 	}
 	if err != nil {
-		return fmt.Errorf("%w; to start without the connections and templates in %s/tables use --fresh-tables", err, d.pinDir())
+		return fmt.Errorf("%w; to start without the connections and templates in %s/tables use --fresh-tables", err, d.config.Steering.Pin)
 	}
 	if memory.Existed() {
 		s := d.tables.Stats()
@@ -303,5 +310,8 @@ func (d *Director) resolved(addrs []netip.Addr) bool {
 
 // steer tells the XDP program what to redirect.
 func (d *Director) steer() error {
+	if err := d.steering.SetNoConnectionLimit(noConnectionLimit(d.policy.services.All())); err != nil {
+		return err
+	}
 	return d.steering.Update(d.policy.steerRules, d.policy.steerServices)
 }

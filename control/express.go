@@ -104,24 +104,15 @@ func (d *Director) setExpress() error {
 }
 
 // openExpress opens the express lane to the servers of the snapshot in force, on
-// the ports that may have it as last judged, or closes it.
-func (d *Director) openExpress() error {
-	servers := d.expressServers()
-	if len(servers) == 0 {
-		return d.steering.CloseExpress()
-	}
-	if err := d.steering.OpenExpress(d.memory); err != nil {
-		return err
-	}
-	return d.steering.SetServers(servers)
-}
+// the ports that may have it as last judged, and closes it to all others.
+func (d *Director) openExpress() error { return d.steering.SetServers(d.expressServers()) }
 
 // followExpress is openExpress for what changes of itself, where there is nobody to
 // return an error to. A lane that cannot be told of new servers is closed.
 func (d *Director) followExpress() {
 	if err := d.openExpress(); err != nil {
 		d.log.Error("express lane closed", "error", err)
-		if err := d.steering.CloseExpress(); err != nil {
+		if err := d.steering.SetServers(nil); err != nil {
 			d.log.Error("express lane cannot be closed", "error", err)
 		}
 	}
@@ -159,7 +150,10 @@ func (d *Director) expressServers() (servers []bpf.Server) {
 		if p.ways == 0 || p.index == 0 {
 			continue
 		}
-		s := bpf.Server{ID: uint32(t.ID), Interface: p.index, Ways: p.ways, MACs: t.MACs, Template: uint32(t.Template)}
+		s := bpf.Server{
+			ID: uint32(t.ID), Interface: p.index, Ways: p.ways, Method: bpf.MethodDirect,
+			MACs: t.MACs, Template: uint32(t.Template),
+		}
 		for number := range s.Timeouts { // TCP's, and UDP's one
 			s.Timeouts[number] = uint32(t.Timeouts[affinity.StateTCPNone+affinity.State(number)])
 		}

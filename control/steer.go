@@ -30,6 +30,19 @@ func steerRules(rules []marks.Rule, services []*service.VirtualService) []bpf.Ru
 	return out
 }
 
+// segmentsPerSecond is how many TCP segments of no connection every CPU lets through to the
+// workers in a second: as many as a worker may answer.
+const segmentsPerSecond = 1000
+
+// noConnectionLimit is the limit of such segments, 0 for none: a sloppy service makes
+// connections of them.
+func noConnectionLimit(services []*service.VirtualService) uint32 {
+	if slices.ContainsFunc(services, func(vs *service.VirtualService) bool { return vs.Sloppy }) {
+		return 0
+	}
+	return segmentsPerSecond
+}
+
 // steerRule is the part of a rule that is about one family, if there is one.
 func steerRule(r *marks.Rule, ipv6 bool) (bpf.Rule, bool) {
 	out := bpf.Rule{
