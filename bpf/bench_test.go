@@ -54,7 +54,9 @@ func BenchmarkSteer(b *testing.B) {
 		{"walk=32", fromPorts(32), packettest.IPv4(client, vip).TCP(1, 22)},
 		{"walk=1000", fromPorts(1000), packettest.IPv4(client, vip).TCP(1, 22)},
 	} {
-		benchmarkFrame(b, c.name, steering(b, c.rules, services), c.packet)
+		s := steering(b, c.rules, services)
+		setLocals(b, s, map[int][]MAC{1: {packettest.DirectorMAC}})
+		benchmarkFrame(b, c.name, s, c.packet)
 	}
 	for _, c := range []struct {
 		name        string

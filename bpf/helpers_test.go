@@ -169,7 +169,7 @@ func reasonOf(tb testing.TB, s *Steering, frame []byte) Reason {
 	if found < 0 {
 		tb.Fatalf("frame % x was not counted", frame)
 	}
-	want, claimed := uint32(xdpPass), Reason(found) <= Known
+	want, claimed := uint32(xdpPass), Reason(found) <= ClaimedError
 	if claimed || Reason(found) == NoConnection {
 		want = xdpDrop
 	}

@@ -15,7 +15,6 @@ enum reason {
 	CLAIMED_FLOW,
 	CLAIMED_FRAGMENT,
 	CLAIMED_ERROR,
-	KNOWN,     /* has an entry in the tables */
 	NO_SOCKET, /* beside one of the above */
 	UNCLAIMED,
 	NOT_IP,
@@ -24,7 +23,7 @@ enum reason {
 	TRUNCATED,
 	BAD_HEADER,
 	TOO_MANY_HEADERS,
-	EXPRESS,
+	EXPRESS, /* not beside CLAIMED_FLOW: that is for the reader to add */
 	OTHER_HOST,
 	NO_CONNECTION,
 	REASONS,

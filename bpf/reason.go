@@ -3,22 +3,20 @@ package bpf
 import "fmt"
 
 // Reason says why the program sent a frame where it sent it. Every frame counts
-// once, and once more as NoSocket if it was for a socket that is not there.
+// once, and once more as NoSocket if it was for a socket that is not there, or as Express if
+// it never went to one.
 type Reason uint8
 
-// The reasons. The first four are frames for user space. Express and NoConnection end
-// in the program. The others but NoSocket are the kernel's (XDP_PASS).
+// The reasons. The first three are frames for user space, but for those that count as
+// Express. NoConnection is dropped. The others are the kernel's (XDP_PASS).
 const (
-	// ClaimedFlow: a rule or service claims the flow.
+	// ClaimedFlow: the flow has a connection, or a rule or service claims it.
 	ClaimedFlow = Reason(steerReasonCLAIMED_FLOW)
-	// ClaimedFragment: a later fragment, whose ports are not known, for an
-	// address of which something is claimed in its protocol.
+	// ClaimedFragment: a later fragment, whose ports are not known, of a packet whose first
+	// one was forwarded, or for an address of which something is claimed in its protocol.
 	ClaimedFragment = Reason(steerReasonCLAIMED_FRAGMENT)
-	// ClaimedError: an ICMP error about a claimed flow.
+	// ClaimedError: an ICMP error about such a flow.
 	ClaimedError = Reason(steerReasonCLAIMED_ERROR)
-	// Known: the frame belongs to a connection, and asks for a worker's decision.
-	// Whether anything claims it is not asked.
-	Known = Reason(steerReasonKNOWN)
 	// NoSocket: for a socket, but the receive queue had no socket. The Fallback applied.
 	NoSocket = Reason(steerReasonNO_SOCKET)
 	// Unclaimed: TCP, UDP or SCTP, or an error about it, that nobody claims.
@@ -55,7 +53,6 @@ var reasonNames = [NumReasons]string{
 	ClaimedFlow:     "claimed_flow",
 	ClaimedFragment: "claimed_fragment",
 	ClaimedError:    "claimed_error",
-	Known:           "known",
 	NoSocket:        "no_socket",
 	Unclaimed:       "unclaimed",
 	NotIP:           "not_ip",
@@ -83,7 +80,7 @@ type Counters [NumReasons]uint64
 
 // Redirected is how many frames went to a socket.
 func (c *Counters) Redirected() uint64 {
-	return c[ClaimedFlow] + c[ClaimedFragment] + c[ClaimedError] + c[Known] - c[NoSocket]
+	return c[ClaimedFlow] + c[ClaimedFragment] + c[ClaimedError] - c[NoSocket] - c[Express]
 }
 
 // Fallback says what becomes of claimed frames when their queue has no socket.

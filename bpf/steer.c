@@ -188,40 +188,50 @@ __attribute__((noinline)) int known6(struct xdp_md *ctx, struct frame *parsed, s
 	return parsed && flow ? carry_parsed(ctx, parsed, flow, 1) : MISSED;
 }
 
-/*
- * The slow path: whatever the fast path did not take. missed says that it has looked, and
- * the packet has no entry. Not static: see skip_extensions.
- */
-__attribute__((noinline)) int slow(struct xdp_md *ctx, __u32 missed)
+/* What a frame counts as that the parser has seen, and that goes to a socket. */
+static __always_inline __u32 reason_of(const struct frame *f, const struct flow *flow)
 {
+	if (f->later)
+		return CLAIMED_FRAGMENT;
+	return flow->quoted ? CLAIMED_ERROR : CLAIMED_FLOW;
+}
+
+#define FOREIGN (-2) /* nobody looked whether the frame is for us */
+
+/*
+ * The slow path: what the fast path did not take, and why not. Not static: see
+ * skip_extensions.
+ */
+__attribute__((noinline)) int slow(struct xdp_md *ctx, int why)
+{
+	int stood_in = stood_in_for(ctx), action = MISSED;
 	struct frame frame = {};
 	struct flow flow = {};
-	int stood_in, action;
 	__u32 reason;
 
-	if (for_another(ctx)) {
+	if (why == FOREIGN && for_another(ctx)) {
 		count(OTHER_HOST);
 		return XDP_PASS;
 	}
-	stood_in = stood_in_for(ctx);
 	reason = parse(ctx, &frame, &flow);
-	if (reason == GO_ON && !missed && !stood_in) {
-		action = frame.family == 4 ? known4(ctx, &frame, &flow) : known6(ctx, &frame, &flow);
-		if (action == TO_WORKER)
-			return to_socket(ctx, KNOWN);
-		if (action != MISSED)
-			return action;
+	if (reason != GO_ON) {
+		count(reason);
+		return XDP_PASS;
 	}
-	if (reason == GO_ON)
-		reason = claims(&frame, &flow);
-	if (reason == CLAIMED_FLOW && !stood_in && one_too_many(ctx, &frame)) {
+	if (why != MISSED && !stood_in)
+		action = frame.family == 4 ? known4(ctx, &frame, &flow) : known6(ctx, &frame, &flow);
+	if (action > TO_WORKER)
+		return action;
+	reason = action == TO_WORKER ? reason_of(&frame, &flow) : claims(&frame, &flow);
+	if (reason > CLAIMED_ERROR) {
+		count(reason);
+		return XDP_PASS;
+	}
+	if (action == MISSED && reason == CLAIMED_FLOW && !stood_in && one_too_many(ctx, &frame)) {
 		count(NO_CONNECTION);
 		return XDP_DROP;
 	}
-	if (reason <= CLAIMED_ERROR)
-		return to_socket(ctx, reason);
-	count(reason);
-	return XDP_PASS;
+	return to_socket(ctx, reason);
 }
 
 /* Whether a frame has a MAC address of its interface, one of those that are at hand. */
@@ -246,7 +256,7 @@ static __always_inline __u32 transport_states(void *header, __u8 protocol, __u32
 	return protocol == PROTO_TCP ? tcp_states(header, length) : udp_states(header, length);
 }
 
-#define SLOW (-2) /* not a common packet */
+#define SLOW (-3) /* not a common packet */
 
 static __always_inline int common4(struct xdp_md *ctx, void *data, void *end)
 {
@@ -307,7 +317,7 @@ int xlvs_steer(struct xdp_md *ctx)
 	int action = SLOW;
 
 	if ((void *)(eth + 1) > end || fallback == XDP_PASS || !is_ours(data, ctx->ingress_ifindex))
-		return slow(ctx, 0);
+		return slow(ctx, FOREIGN);
 	if (eth->type == bpf_htons(ETH_P_IP))
 		action = common4(ctx, data, end);
 	else if (eth->type == bpf_htons(ETH_P_IPV6))
@@ -315,8 +325,8 @@ int xlvs_steer(struct xdp_md *ctx)
 	if (action > TO_WORKER)
 		return action;
 	if (action == TO_WORKER)
-		return to_socket(ctx, KNOWN);
-	return slow(ctx, action == MISSED);
+		return to_socket(ctx, CLAIMED_FLOW);
+	return slow(ctx, action);
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

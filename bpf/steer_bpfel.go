@@ -108,19 +108,18 @@ const (
 	steerReasonCLAIMED_FLOW     steerReason = 0
 	steerReasonCLAIMED_FRAGMENT steerReason = 1
 	steerReasonCLAIMED_ERROR    steerReason = 2
-	steerReasonKNOWN            steerReason = 3
-	steerReasonNO_SOCKET        steerReason = 4
-	steerReasonUNCLAIMED        steerReason = 5
-	steerReasonNOT_IP           steerReason = 6
-	steerReasonNO_PORTS         steerReason = 7
-	steerReasonGROUP_ADDRESS    steerReason = 8
-	steerReasonTRUNCATED        steerReason = 9
-	steerReasonBAD_HEADER       steerReason = 10
-	steerReasonTOO_MANY_HEADERS steerReason = 11
-	steerReasonEXPRESS          steerReason = 12
-	steerReasonOTHER_HOST       steerReason = 13
-	steerReasonNO_CONNECTION    steerReason = 14
-	steerReasonREASONS          steerReason = 15
+	steerReasonNO_SOCKET        steerReason = 3
+	steerReasonUNCLAIMED        steerReason = 4
+	steerReasonNOT_IP           steerReason = 5
+	steerReasonNO_PORTS         steerReason = 6
+	steerReasonGROUP_ADDRESS    steerReason = 7
+	steerReasonTRUNCATED        steerReason = 8
+	steerReasonBAD_HEADER       steerReason = 9
+	steerReasonTOO_MANY_HEADERS steerReason = 10
+	steerReasonEXPRESS          steerReason = 11
+	steerReasonOTHER_HOST       steerReason = 12
+	steerReasonNO_CONNECTION    steerReason = 13
+	steerReasonREASONS          steerReason = 14
 )
 
 type steerServer struct {

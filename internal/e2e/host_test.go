@@ -64,7 +64,7 @@ func (b *bed) steeringOn(name string) string {
 	if at.Attrs().Xdp == nil || at.Attrs().Xdp.ProgId != uint32(info.Program) {
 		b.t.Fatalf("%s runs %+v, but the pinned link has program %d", name, at.Attrs().Xdp, info.Program)
 	}
-	return fmt.Sprintf("link %d, program %d", info.ID, info.Program)
+	return fmt.Sprintf("link %d", info.ID)
 }
 
 // others takes the frames without a number that pass the filter.
