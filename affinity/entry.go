@@ -110,6 +110,12 @@ const late = TicksPerSecond - 1
 // eighth of a short timeout. So a busy entry is written once a second, not once a packet.
 func step(timeout Tick) Tick { return min(TicksPerSecond, (timeout+7)/8) }
 
+// Settled reports whether nothing is to be written for a packet that leaves the entry in
+// its state, in which it is to live on for timeout: Update would find nothing to do.
+func (e *Entry) Settled(now, timeout Tick) bool {
+	return assured(e.life) && settled(e.life, now, timeout)
+}
+
 // renewed is the expiry to write for an entry that is to live on for timeout. It is
 // late by what the next ones may lag behind, so that no entry ends early.
 func renewed(now, timeout Tick) Tick { return now + timeout + step(timeout) - 1 }

@@ -38,6 +38,9 @@ func NewCut(packet []byte, mtu int) (Cut, bool) {
 	return c, c.each > 0
 }
 
+// Count is how many fragments there are in all.
+func (c *Cut) Count() int { return (len(c.packet) - c.header + c.each - 1) / c.each }
+
 // Next writes the fragment behind the last one into b, from its IP header on, and
 // returns its length; 0 if there is none. b takes at least mtu bytes.
 func (c *Cut) Next(b []byte) int {

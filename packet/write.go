@@ -14,12 +14,13 @@ func (h IPv4) DontFragment() bool {
 // follows: the TTL is the upper half of its word, so 0x0100 goes to the sum (RFC 1141;
 // ip_decrease_ttl). It never becomes 0xffff, as RFC 1624 wants.
 func (h IPv4) DecrementTTL() {
-	w := binary.BigEndian.Uint32(h[ip4TTL:]) // TTL, protocol, checksum
+	b := (*[IPv4Len]byte)(h)                       // checks the length once
+	w := binary.BigEndian.Uint32(b[ip4TTL:ip4Src]) // TTL, protocol, checksum
 	sum := w&0xffff + 0x0100
 	if sum >= 0xffff {
 		sum++
 	}
-	binary.BigEndian.PutUint32(h[ip4TTL:], w&0xffff0000-1<<24|sum&0xffff)
+	binary.BigEndian.PutUint32(b[ip4TTL:ip4Src], w&0xffff0000-1<<24|sum&0xffff)
 }
 
 // DecrementHopLimit takes one hop from the hop limit, which is at least 1.
@@ -30,6 +31,17 @@ func (e Ethernet) Swap() {
 	dst, src := e.Dst(), e.Src()
 	e.SetDst(src)
 	e.SetSrc(dst)
+}
+
+// PutTag writes a customer tag (802.1Q) behind the MAC addresses.
+func (e Ethernet) PutTag(control uint16) {
+	binary.BigEndian.PutUint16(e[etherType:], uint16(EtherTypeVLAN))
+	binary.BigEndian.PutUint16(e[EthernetLen:], control)
+}
+
+// SetVLAN makes the outermost tag a customer tag of this identifier. Its priority stays.
+func (e Ethernet) SetVLAN(id uint16) {
+	e.PutTag(binary.BigEndian.Uint16(e[EthernetLen:])&^vlanIDMask | id)
 }
 
 // IsGroup reports whether a MAC address is of a group: multicast or broadcast.

@@ -48,6 +48,26 @@ func payload(frame []byte, least int, protocols ...packet.Protocol) ([]byte, err
 	return nil, fmt.Errorf("protocol %v with %d bytes, want %v with %d at least", protocol, len(ip)-header, protocols, least)
 }
 
+// OneHopFurther wants the frame as it was when this was called, but for its MAC
+// addresses, and for a TTL or hop limit that is one less, with the checksum that it takes:
+// what direct routing does.
+func OneHopFurther(original []byte) Checker {
+	original = bytes.Clone(original)
+	return func(frame []byte, decoded gopacket.Packet) error {
+		want := bytes.Clone(original)
+		_, at, kind := tags(want)
+		switch ip := want[at:]; kind {
+		case packet.EtherTypeIPv4:
+			ip[8]--
+			clear(ip[10:12])
+			binary.BigEndian.PutUint16(ip[10:], packet.Sum(0).Add(ip[:packet.IPv4(ip).HeaderLen()]).Checksum())
+		case packet.EtherTypeIPv6:
+			ip[7]--
+		}
+		return UnchangedExceptMACs(want)(frame, decoded)
+	}
+}
+
 // HasLength wants an IP packet of n bytes, its header included.
 func HasLength(n int) Checker {
 	return func(frame []byte, _ gopacket.Packet) error {
