@@ -152,7 +152,7 @@ func (d *Director) expressServers() (servers []bpf.Server) {
 		}
 		s := bpf.Server{
 			ID: uint32(t.ID), Interface: p.index, Ways: p.ways, Method: bpf.MethodDirect,
-			MACs: t.MACs, Template: uint32(t.Template),
+			VLAN: t.VLAN, MTU: t.MTU, MACs: t.MACs, Template: uint32(t.Template),
 		}
 		for number := range s.Timeouts { // TCP's, and UDP's one
 			s.Timeouts[number] = uint32(t.Timeouts[affinity.StateTCPNone+affinity.State(number)])

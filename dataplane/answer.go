@@ -42,8 +42,7 @@ type about struct {
 // answer makes an answer of a frame that has been given a verdict, if its sender may have
 // one and the budget suffices.
 func (f *Forwarder) answer(v Verdict, b *budget, build builder, p *packet.Parsed, frame *Frame) Verdict {
-	port := f.portIn()
-	if port < 0 || !f.answerable(&f.snapshot.Ports[port], p, frame) {
+	if f.in < 0 || !f.answerable(&f.snapshot.Ports[f.in], p, frame) {
 		return v
 	}
 	group := f.group(p.Tuple.Src)
@@ -51,24 +50,14 @@ func (f *Forwarder) answer(v Verdict, b *budget, build builder, p *packet.Parsed
 		f.counters.notes[AnswerLimited]++
 		return v
 	}
-	f.about.from = f.snapshot.Ports[port].from(p.Tuple.Dst)
+	f.about.from = f.snapshot.Ports[f.in].from(p.Tuple.Dst)
 	if !build(frame, p, &f.about) {
 		return v
 	}
 	b.take(group)
 	f.counters.notes[Answered]++
-	v.Answer, v.Port = true, uint8(port)
+	v.Answer, v.Port = true, uint8(f.in)
 	return v
-}
-
-// portIn is the number of the port that the batch came by, -1 if the snapshot has it not.
-func (f *Forwarder) portIn() int {
-	for i := range f.snapshot.Ports {
-		if f.snapshot.Ports[i].Interface == int(f.ifindex) {
-			return i
-		}
-	}
-	return -1
 }
 
 // answerable tells whether a packet may be answered at all (RFC 1122, 3.2.2; RFC 1812,

@@ -21,13 +21,14 @@ type bed struct {
 	tables *affinity.Tables
 	plane  *Plane
 	*Forwarder
-	now      affinity.Tick
-	services []*service.VirtualService
-	rules    []marks.Rule
-	hops     map[service.ID]Hop
-	ports    []Port // none: nothing is answered
-	own      map[packet.Addr]struct{}
-	refuse   service.Refusal
+	now          affinity.Tick
+	services     []*service.VirtualService
+	rules        []marks.Rule
+	hops         map[service.ID]Hop
+	ports        []Port // none: nothing is answered
+	own          map[packet.Addr]struct{}
+	refuse       service.Refusal
+	expireNoDest bool
 }
 
 const bedServers = 256
@@ -132,7 +133,7 @@ func (b *bed) snapshot() *Snapshot {
 		b.tb.Fatal(err)
 	}
 	s := NewSnapshot(rules, table, bedServers, b.hops, 1)
-	s.Ports, s.Own, s.Refuse = b.ports, b.own, b.refuse
+	s.Ports, s.Own, s.Refuse, s.ExpireNoDest = b.ports, b.own, b.refuse, b.expireNoDest
 	return s
 }
 

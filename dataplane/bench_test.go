@@ -158,9 +158,10 @@ func setFlow(frame []byte, ipv6 bool, n uint32, flags uint8) {
 	l4 := 14 + 20
 	if ipv6 {
 		l4 = 14 + 40
+		frame[14+7] = 64 // hop limit
 		binary.BigEndian.PutUint32(frame[14+8+12:], n)
 	} else {
-		binary.BigEndian.PutUint32(frame[14+12:], 10<<24+n)
+		binary.BigEndian.PutUint64(frame[14+8:], 64<<56|6<<48|uint64(10<<24+n)) // TTL, protocol, no checksum, source
 	}
 	binary.BigEndian.PutUint16(frame[l4:], uint16(1024+n%50000))
 	frame[l4+13] = flags

@@ -7,13 +7,12 @@ import (
 )
 
 // found forwards packet j of the known ones, which has an entry.
-func (f *Forwarder) found(j int, entry *affinity.Entry, frame *Frame) Verdict {
-	p := &f.parsed[f.known.frame[j]]
+func (f *Forwarder) found(j int, entry *affinity.Entry, p *packet.Parsed, frame *Frame) Verdict {
 	switch p.Kind {
 	case packet.KindFlow:
-		return f.carry(j, entry, frame)
+		return f.carry(j, entry, p, frame)
 	case packet.KindFirst:
-		v := f.carry(j, entry, frame)
+		v := f.carry(j, entry, p, frame)
 		f.noteFragment(p, v)
 		return v
 	}
@@ -38,24 +37,38 @@ func (f *Forwarder) unknown(j, m int, frame *Frame) Verdict {
 
 // carry forwards a packet of a connection that has an entry, and moves the
 // entry's state and timer.
-func (f *Forwarder) carry(j int, entry *affinity.Entry, frame *Frame) Verdict {
-	p := &f.parsed[f.known.frame[j]]
+func (f *Forwarder) carry(j int, entry *affinity.Entry, p *packet.Parsed, frame *Frame) Verdict {
 	s := f.snapshot.lookup(entry.Server())
 	e := eventOf(p)
 	anew := begins(e) && f.mayReschedule(entry, s)
 	if s == nil || anew {
 		return f.reschedule(j, entry, anew, frame)
 	}
-	switch _, u := f.tables.Conns.Update(entry, &inputOnly, e, f.now, &s.svc.timeouts); u {
-	case affinity.Gone:
-		return f.reschedule(j, entry, true, frame)
-	case affinity.Became:
-		f.hold(entry, s, &p.Tuple)
+	state := entry.State()
+	to := inputOnly[state][e]
+	if to != state && to != affinity.StateNone || !entry.Settled(f.now, s.svc.timeouts[state]) {
+		switch _, u := f.tables.Conns.Update(entry, &inputOnly, e, f.now, &s.svc.timeouts); u {
+		case affinity.Gone:
+			return f.overtaken(j, frame)
+		case affinity.Became:
+			f.hold(entry, s, &p.Tuple)
+		}
 	}
-	if s.svc.Persistence.Refresh == service.RefreshPacket && s.svc.Persistent {
+	if s.refreshed {
 		f.tables.Conns.RefreshTemplate(entry, f.now, s.svc.template)
 	}
-	return f.xmit(s, p, frame)
+	return f.xmit(s, p, frame, entry)
+}
+
+// overtaken deals with a packet whose entry went while it was looked at: another worker
+// forgot it, to make another in its place or one of somebody else's.
+func (f *Forwarder) overtaken(j int, frame *Frame) Verdict {
+	p := &f.parsed[f.known.frame[j]]
+	if now, found := f.tables.Conns.Lookup(f.known.hashes[j], &f.known.keys[j], f.now); found {
+		return f.follow(now.Server(), p, frame)
+	}
+	f.want(spare, f.service(p), &p.Tuple)
+	return f.schedule(j, spare, frame)
 }
 
 // hold makes the template of a connection that was just assured assured, too, and lets
@@ -70,7 +83,7 @@ func (f *Forwarder) hold(entry *affinity.Entry, s *server, t *packet.Tuple) {
 	h := templates.Hash(key)
 	template, found := templates.Lookup(h, key, f.now)
 	if !found {
-		template, _ = templates.Insert(h, key, s.id, f.now, s.svc.template)
+		template = f.newTemplate(h, key, s)
 	}
 	if template.Valid() && template.Server() == s.id && templates.Assure(&template) {
 		f.tables.Conns.Hold(entry, &template)
@@ -96,11 +109,16 @@ func (f *Forwarder) mayReschedule(entry *affinity.Entry, s *server) bool {
 }
 
 // reschedule deals with a packet that begins another connection over the entry, and
-// otherwise with one whose connection has lost its server.
+// otherwise with one whose connection has lost its server. If the service went, too, the
+// snapshot says what becomes of it.
 func (f *Forwarder) reschedule(j int, entry *affinity.Entry, anew bool, frame *Frame) Verdict {
 	p := &f.parsed[f.known.frame[j]]
 	svc := f.service(p)
-	if !anew && (svc == nil || !svc.ExpireNoDest) {
+	expire := f.snapshot.ExpireNoDest
+	if svc != nil {
+		expire = svc.ExpireNoDest
+	}
+	if !anew && !expire {
 		return Verdict{Reason: ServerGone}
 	}
 	f.tables.Conns.Delete(entry)
@@ -115,7 +133,7 @@ func (f *Forwarder) follow(id service.ID, p *packet.Parsed, frame *Frame) Verdic
 	if s == nil {
 		return Verdict{Reason: ServerGone}
 	}
-	return f.xmit(s, p, frame)
+	return f.xmit(s, p, frame, nil)
 }
 
 // noteFragment lets the later fragments of a packet follow its first one.

@@ -7,7 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -91,7 +90,7 @@ func (l *lane) each(do func(b *bed)) {
 // servers are those of the snapshot in force.
 func (l *lane) servers() (servers []bpf.Server) {
 	for t := range l.with.plane.Snapshot().Targets() {
-		s := bpf.Server{ID: uint32(t.ID), Interface: here, Ways: bpf.Back, MACs: t.MACs, Template: uint32(t.Template)}
+		s := bpf.Server{ID: uint32(t.ID), Interface: here, Ways: bpf.Back, VLAN: t.VLAN, MTU: t.MTU, MACs: t.MACs, Template: uint32(t.Template)}
 		for number := range s.Timeouts { // TCP's, and UDP's one
 			s.Timeouts[number] = uint32(t.Timeouts[affinity.StateTCPNone+affinity.State(number)])
 		}
@@ -107,9 +106,8 @@ func (l *lane) send(frame []byte) bool {
 	l.tb.Helper()
 	now := midTick()
 	l.with.now, l.without.now = now, now
-	plain, out := slices.Clone(frame), slices.Clone(frame)
-	want, got := l.without.send(plain), Verdict{}
-	action := bpf.Pass
+	want, plain := l.without.forward(roomy(frame))
+	got, out, action := Verdict{}, frame, bpf.Pass
 	if len(frame) >= packet.EthernetLen { // what BPF_PROG_RUN takes
 		var err error
 		if action, out, err = l.steering.Run(frame); err != nil {
@@ -118,9 +116,8 @@ func (l *lane) send(frame []byte) bool {
 	}
 	if action == bpf.Transmit {
 		l.taken++
-		hopOn(plain)
 	} else {
-		got = l.with.send(out)
+		got, out = l.with.forward(roomy(out))
 	}
 	if got != want || !bytes.Equal(plain, out) {
 		l.tb.Fatalf("action %d: %+v, want %+v\n% x\nbecame % x\nwant   % x", action, got, want, frame, out, plain)
@@ -131,21 +128,6 @@ func (l *lane) send(frame []byte) bool {
 	l.compareTables()
 	l.compareTraffic()
 	return action == bpf.Transmit
-}
-
-// hopOn takes one hop from the TTL of an untagged frame.
-func hopOn(frame []byte) {
-	ip := frame[packet.EthernetLen:]
-	if ip[0]>>4 == 6 {
-		ip[7]--
-		return
-	}
-	ip[8]--
-	sum := uint32(binary.LittleEndian.Uint16(ip[10:])) + 1
-	if sum >= 0xffff {
-		sum++
-	}
-	binary.LittleEndian.PutUint16(ip[10:], uint16(sum))
 }
 
 // compareTables holds the tables together, word for word. An expiry may be a tick
@@ -265,6 +247,15 @@ func TestExpressLaneIsTheForwardersShortcut(t *testing.T) {
 		refresh := rapid.SampledFrom([]service.Refresh{service.RefreshPacket, service.RefreshConnection}).Draw(r, "refresh")
 		l.each(func(b *bed) { serveLane(b, refresh) })
 		gone := false
+		vlan := rapid.SampledFrom([]uint16{0, 0, 7}).Draw(r, "VLAN")
+		l.each(func(b *bed) {
+			b.behind(func(h *service.NextHop) {
+				h.MTU = 100
+				if h.Dst == serverMAC(2) {
+					h.VLAN = vlan
+				}
+			})
+		})
 		for source := range uint16(4) {
 			for _, p := range []Packet{IPv4(client, vip), IPv6("2001:db8:c::1", vip6)} {
 				for _, flags := range []uint8{packet.SYN, packet.ACK} {
@@ -326,7 +317,7 @@ func drawPacket(r *rapid.T) Packet {
 	if rapid.IntRange(0, 9).Draw(r, "tag") == 9 {
 		p = p.VLAN(7)
 	}
-	p = p.Payload(rapid.IntRange(0, 40).Draw(r, "payload"))
+	p = p.Payload(rapid.IntRange(0, 80).Draw(r, "payload")).TTL(rapid.SampledFrom([]uint8{64, 64, 64, 255, 2, 1, 0}).Draw(r, "TTL"))
 	switch rapid.IntRange(0, 8).Draw(r, "protocol") {
 	case 6, 7:
 		p = p.UDP(source, destination)

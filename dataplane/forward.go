@@ -20,6 +20,7 @@ type Forwarder struct {
 	snapshot *Snapshot
 	now      affinity.Tick
 	ifindex  uint32
+	in       int          // the port that the batch came by; -1 if the snapshot has it not
 	chosen   service.ID   // the server of the frame forwarded last
 	about    about        // for an answer
 	key      affinity.Key // of the fragments noted last
@@ -76,7 +77,11 @@ func NewForwarder(plane *Plane) *Forwarder {
 // those without one, prepare what scheduling needs; then schedule them.
 func (f *Forwarder) Forward(frames []Frame, ifindex int, now affinity.Tick, verdicts []Verdict) {
 	f.snapshot, f.now, f.ifindex = f.plane.snapshot.Load(), now, uint32(ifindex)
+	f.in = f.snapshot.port(ifindex)
 	f.parse(frames, verdicts)
+	if f.in >= 0 && f.snapshot.Ports[f.in].Partial {
+		f.complete(frames)
+	}
 	f.lookup(frames, verdicts)
 	if f.missed.n > 0 {
 		f.prepare()
@@ -121,17 +126,30 @@ func (f *Forwarder) parse(frames []Frame, verdicts []Verdict) {
 	}
 }
 
+// complete makes partial checksums whole.
+func (f *Forwarder) complete(frames []Frame) {
+	for _, i := range f.known.frame[:f.known.n] {
+		if packet.Complete(frames[i].Bytes(), &f.parsed[i]) {
+			f.counters.notes[ChecksumCompleted]++
+		}
+	}
+}
+
 // lookup forwards the packets that have a connection, and gathers the others.
 func (f *Forwarder) lookup(frames []Frame, verdicts []Verdict) {
 	f.missed.n = 0
 	for j := range f.known.n {
 		i := f.known.frame[j]
+		p := &f.parsed[i]
 		entry, found := f.tables.Conns.Lookup(f.known.hashes[j], &f.known.keys[j], f.now)
-		if found {
-			verdicts[i] = f.found(int(j), &entry, &frames[i])
-		} else {
+		switch {
+		case !found:
 			f.missed.frame[f.missed.n] = uint16(j)
 			f.missed.n++
+		case p.Kind == packet.KindFlow: // as found does, a call less for nearly all
+			verdicts[i] = f.carry(j, &entry, p, &frames[i])
+		default:
+			verdicts[i] = f.found(j, &entry, p, &frames[i])
 		}
 	}
 }
@@ -170,13 +188,16 @@ func (f *Forwarder) decide(frames []Frame, verdicts []Verdict) {
 		later := f.parsed[i].Kind == packet.KindFragment // follows another key, that of its first
 		if before.add(f.known.hashes[j]) || later && m > 0 {
 			if entry, found := f.tables.Conns.Lookup(f.known.hashes[j], &f.known.keys[j], f.now); found {
-				verdicts[i] = f.found(j, &entry, &frames[i])
+				verdicts[i] = f.found(j, &entry, &f.parsed[i], &frames[i])
 				continue
 			}
 		}
 		verdicts[i] = f.unknown(j, m, &frames[i])
 	}
 }
+
+// packetAt is where the packet begins in frame i of the last batch, as it is now.
+func (f *Forwarder) packetAt(i int) int { return int(f.parsed[i].L3) }
 
 // undo corrects the counts of a frame that could not be sent after all.
 func (f *Forwarder) undo(v *Verdict, reason Reason) {

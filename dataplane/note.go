@@ -11,11 +11,19 @@ const (
 	Answered Note = iota
 	// AnswerLimited: the frame deserved an answer, and there had been too many.
 	AnswerLimited
+	// Fragmented: a packet was longer than the way out takes, and left in fragments.
+	Fragmented
+	// ChecksumCompleted: the packet had the partial checksum of a sender that leaves the
+	// rest to its network card.
+	ChecksumCompleted
+	// TemplateFull: there was no room for a client's template. Its connection goes on
+	// without persistence.
+	TemplateFull
 	// Notes is how many there are.
 	Notes
 )
 
-var noteNames = [Notes]string{"answered", "answer_limited"}
+var noteNames = [Notes]string{"answered", "answer_limited", "fragmented", "checksum_completed", "template_full"}
 
 // String is the note's name, which is also its counter's.
 func (n Note) String() string { return noteNames[n] }

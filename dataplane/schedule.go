@@ -24,7 +24,7 @@ func (f *Forwarder) schedule(j, m int, frame *Frame) Verdict {
 	}
 	state, ok := opens(p, svc.Sloppy)
 	if !ok {
-		return f.refuse(NoConnection, svc.Refuse, p, frame)
+		return f.stray(j, m, frame)
 	}
 	if p.Tuple.SrcPort == ftpData {
 		return f.refuse(FTPDataSource, svc.Refuse, p, frame)
@@ -40,7 +40,27 @@ func (f *Forwarder) schedule(j, m int, frame *Frame) Verdict {
 	}
 	if svc.OnePacket && p.Tuple.Protocol == packet.UDP {
 		f.counters.opened(s.id.Number())
-		return f.xmit(s, p, frame)
+		return f.xmit(s, p, frame, nil)
+	}
+	return f.open(j, s, state, frame)
+}
+
+// stray deals with a packet that belongs to no connection and opens none. A client with
+// an assured template has one, perhaps, that was forgotten here: its server knows, and
+// resets what it does not know. Everybody else is told at once.
+func (f *Forwarder) stray(j, m int, frame *Frame) Verdict {
+	p, svc := &f.parsed[f.known.frame[j]], f.services[m]
+	if !svc.Persistent {
+		return f.refuse(NoConnection, svc.Refuse, p, frame)
+	}
+	template, found := f.tables.Templates.Lookup(f.missed.hashes[m], &f.missed.keys[m], f.now)
+	s := f.snapshot.lookup(template.Server())
+	if !found || !template.Assured() || s == nil {
+		return f.refuse(NoConnection, svc.Refuse, p, frame)
+	}
+	state, ok := opens(p, true)
+	if !ok {
+		return f.xmit(s, p, frame, nil)
 	}
 	return f.open(j, s, state, frame)
 }
@@ -52,14 +72,17 @@ func (f *Forwarder) service(p *packet.Parsed) *service.VirtualService {
 }
 
 // open makes the connection's entry and forwards its first packet. If another
-// worker was faster, its entry counts.
+// worker was faster, its entry counts. Who finds no room is not answered, as in
+// IPVS: that would end for good what the client's next try may open.
 func (f *Forwarder) open(j int, s *server, state affinity.State, frame *Frame) Verdict {
 	p := &f.parsed[f.known.frame[j]]
 	f.init = affinity.ConnInit{Server: s.id, State: state, Timeout: s.svc.timeouts[state]}
 	entry, outcome := f.tables.Conns.Insert(f.known.hashes[j], &f.known.keys[j], &f.init, f.now)
 	switch outcome {
-	case affinity.Full, affinity.PortFull:
+	case affinity.Full:
 		return Verdict{Reason: TableFull}
+	case affinity.PortFull:
+		return Verdict{Reason: ClientPortFull}
 	case affinity.Found:
 		if s = f.snapshot.lookup(entry.Server()); s == nil {
 			return Verdict{Reason: ServerGone}
@@ -67,7 +90,7 @@ func (f *Forwarder) open(j int, s *server, state affinity.State, frame *Frame) V
 	case affinity.Inserted:
 		f.counters.opened(s.id.Number())
 	}
-	return f.xmit(s, p, frame)
+	return f.xmit(s, p, frame, nil)
 }
 
 // pick asks the service's scheduler.
@@ -105,7 +128,7 @@ func (f *Forwarder) persistent(svc *service.VirtualService, t *packet.Tuple, key
 			templates.Refresh(&template, f.now, s.svc.template)
 		}
 	} else {
-		template, _ = templates.Insert(hash, key, s.id, f.now, s.svc.template)
+		template = f.newTemplate(hash, key, s)
 	}
 	// Another worker may have been faster: then its choice counts. Without a template, for
 	// there was no room or it went this moment, the connection does without.
@@ -117,10 +140,19 @@ func (f *Forwarder) persistent(svc *service.VirtualService, t *packet.Tuple, key
 	return s
 }
 
+// newTemplate makes a template, unless another worker was faster: then it is that one.
+func (f *Forwarder) newTemplate(hash affinity.Hash, key *affinity.Key, s *server) affinity.Entry {
+	template, outcome := f.tables.Templates.Insert(hash, key, s.id, f.now, s.svc.template)
+	if outcome == affinity.Full {
+		f.counters.notes[TemplateFull]++
+	}
+	return template
+}
+
 // honours tells whether a template of server s still counts
 // (ip_vs_check_template). A server that cannot be reached is like a quiesced one.
 func honours(svc *service.VirtualService, s *server) bool {
-	if svc.ExpireQuiescent && (s.real.Weight == 0 || s.real.Counts.Unreachable.Load()) {
+	if svc.ExpireQuiescent && (s.real.Weight == 0 || s.real.Counts.Unreachable.Load() && !svc.KeepUnreachable) {
 		return false
 	}
 	return !svc.PersistentThresholds || !s.real.Counts.Overloaded.Load()

@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"iter"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -25,6 +26,9 @@ type Snapshot struct {
 	Ports []Port
 	// Own are the addresses of the director itself. What comes from one is not answered.
 	Own map[packet.Addr]struct{}
+	// ExpireNoDest is what becomes of connections whose service was removed, too: see
+	// service.VirtualService.
+	ExpireNoDest bool
 	// Refuse is what is told to who sent a packet that no service takes.
 	Refuse service.Refusal
 
@@ -40,6 +44,8 @@ type Port struct {
 	// Answer4 and Answer6 are addresses of the director on this side, which ICMP errors
 	// about packets in transit come from; the zero Addr stands for the virtual address.
 	Answer4, Answer6 packet.Addr
+	// Partial: frames that come by it may have partial checksums, as on a veth.
+	Partial bool
 	// MACs are the addresses of frames that are ours. Others are not answered. nil is any.
 	MACs [][packet.MACLen]byte
 }
@@ -47,10 +53,16 @@ type Port struct {
 // server is what it takes to forward a packet to a real server: one cache line.
 type server struct {
 	id   service.ID // as the tables must name it; 0 where no server has the number
-	port uint8      // index of the interface to send by; NoPort
 	macs [12]byte   // destination and source, as they lie in a frame
-	real *service.RealServer
-	svc  *virtual
+	port uint8      // index of the interface to send by; NoPort
+
+	method    service.ForwardingMethod
+	refreshed bool // packets refresh the template of their connection
+
+	tagging uint32 // the way out's VLAN tags, 0 or 1 (upper half), and the identifier
+	longest uint32 // its longest IP packet; 0 without a way out
+	real    *service.RealServer
+	svc     *virtual
 }
 
 // virtual is a service with its times in ticks.
@@ -73,16 +85,31 @@ func NewSnapshot(rules *marks.Rules, table *service.Table, capacity int, hops ma
 	for _, vs := range table.All() {
 		v := newVirtual(vs)
 		for _, real := range vs.Servers {
-			entry := server{id: real.ID, port: NoPort, real: real, svc: v}
+			entry := server{id: real.ID, port: NoPort, method: real.Method, real: real, svc: v}
+			entry.refreshed = vs.Persistent && vs.Persistence.Refresh == service.RefreshPacket
 			if hop, ok := hops[real.ID]; ok {
-				entry.port = hop.Port
-				copy(entry.macs[:6], hop.Next.Dst[:])
-				copy(entry.macs[6:], hop.Next.Src[:])
+				entry.reach(&hop)
 			}
 			s.servers[real.ID.Number()] = entry
 		}
 	}
 	return s
+}
+
+// reach says of a server where it is.
+func (s *server) reach(h *Hop) {
+	if h.Port == NoPort {
+		return
+	}
+	s.port, s.longest = h.Port, packet.MaxFrame
+	if h.Next.VLAN != 0 {
+		s.tagging = 1<<16 | uint32(h.Next.VLAN)
+	}
+	if h.Next.MTU > 0 && h.Next.MTU < packet.MaxFrame {
+		s.longest = uint32(h.Next.MTU)
+	}
+	copy(s.macs[:6], h.Next.Dst[:])
+	copy(s.macs[6:], h.Next.Src[:])
 }
 
 func newVirtual(vs *service.VirtualService) *virtual {
@@ -104,12 +131,27 @@ func (s *Snapshot) lookup(id service.ID) *server {
 	return &s.servers[n]
 }
 
+// port is the number of the port of an interface, -1 if there is none.
+func (s *Snapshot) port(ifindex int) int {
+	for i := range s.Ports {
+		if s.Ports[i].Interface == ifindex {
+			return i
+		}
+	}
+	return -1
+}
+
 // Target is what it takes to forward a packet of a known connection to a real
 // server.
 type Target struct {
 	ID       service.ID
-	Port     uint8    // as Hop has it
-	MACs     [12]byte // destination and source, as they lie in a frame
+	Port     uint8 // as Hop has it
+	Method   service.ForwardingMethod
+	Addr     netip.Addr // of the server
+	RealPort uint16     // its port, 0 for the packet's
+	VLAN     uint16     // of the tag that frames leave with, 0 for none
+	MTU      uint16     // longest IP packet that the way out takes
+	MACs     [12]byte   // destination and source, as they lie in a frame
 	Timeouts affinity.Timeouts
 	Template affinity.Tick // if packets refresh the template of their connection, else 0
 }
@@ -122,8 +164,11 @@ func (s *Snapshot) Targets() iter.Seq[Target] {
 			if server.id == 0 || server.port == NoPort {
 				continue
 			}
-			t := Target{ID: server.id, Port: server.port, MACs: server.macs, Timeouts: server.svc.timeouts}
-			if server.svc.Persistent && server.svc.Persistence.Refresh == service.RefreshPacket {
+			t := Target{
+				ID: server.id, Port: server.port, Method: server.method, Addr: server.real.Addr, RealPort: server.real.Port,
+				VLAN: uint16(server.tagging), MTU: uint16(server.longest), MACs: server.macs, Timeouts: server.svc.timeouts,
+			}
+			if server.refreshed {
 				t.Template = server.svc.template
 			}
 			if !yield(t) {

@@ -1,7 +1,7 @@
 package dataplane
 
 // Verdict says what to do with a frame: forward it out of a port, or drop it
-// for a reason.
+// for a reason. It has four fields and no more, so that the compiler keeps it in registers.
 type Verdict struct {
 	// Reason is Forwarded, or why the frame is dropped.
 	Reason Reason
@@ -11,6 +11,9 @@ type Verdict struct {
 	// Answer: the frame is not what came, but an answer to it, and goes back by Port. It
 	// is counted as dropped for its reason, and as answered beside that.
 	Answer bool
+	// MTU, if not 0: the frame is to leave in fragments of at most so many bytes each. It
+	// takes further frames, which Forward has not; see packet.Cut.
+	MTU uint16
 }
 
 // leaves reports whether there is a frame to send.
@@ -49,6 +52,16 @@ const (
 	FTPDataSource
 	// TransmitFull: the transmit ring had no room.
 	TransmitFull
+	// TTLExceeded: the packet has been through too many hops.
+	TTLExceeded
+	// TooBig: the packet is longer than the way out takes, and must not be cut.
+	TooBig
+	// NoHeadroom: there is no room before the frame for the VLAN tag of the way out.
+	NoHeadroom
+	// NoFrames: there are no free frames for the fragments of a packet.
+	NoFrames
+	// ClientPortFull: the client's port has as many connections as it may have.
+	ClientPortFull
 	// TransmitFailed: the socket refused the frame (it went down).
 	TransmitFailed
 
@@ -60,5 +73,6 @@ const (
 var reasonNames = [MalformedBase]string{
 	"forwarded", "not_balanced", "no_service", "no_connection", "no_server", "server_gone",
 	"table_full", "neighbour_unresolved", "no_egress", "fragment_unknown", "error_unknown",
-	"ftp_data_source", "transmit_full", "transmit_failed",
+	"ftp_data_source", "transmit_full", "ttl_exceeded", "too_big", "no_headroom", "no_frames",
+	"client_port_full", "transmit_failed",
 }

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/xlvs/xlvs/affinity"
+	"github.com/xlvs/xlvs/packet"
 	"github.com/xlvs/xlvs/ring"
 )
 
@@ -48,14 +49,15 @@ type Worker struct {
 	waiter    *ring.Waiter
 
 	// owned by the worker's thread
-	umem     *ring.UMEM
-	ports    []port
-	sockets  []*ring.Socket // those that are not nil, for the waiter
-	descs    []ring.Desc
-	frames   []Frame
-	verdicts []Verdict
-	checked  affinity.Tick // when check last looked
-	patience patience
+	umem      *ring.UMEM
+	ports     []port
+	sockets   []*ring.Socket // those that are not nil, for the waiter
+	descs     []ring.Desc
+	frames    []Frame
+	verdicts  []Verdict
+	fragments []ring.Desc   // of one packet
+	checked   affinity.Tick // when check last looked
+	patience  patience
 
 	// shared
 	mail    chan func()
@@ -80,10 +82,19 @@ func NewWorker(plane *Plane, config WorkerConfig) (*Worker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("worker of queue %d: %w", config.Queue, err)
 	}
-	waiter, err := ring.NewWaiter(umem)
+	w, err := newWorker(plane, config, umem)
 	if err != nil {
 		umem.Close()
 		return nil, fmt.Errorf("worker of queue %d: %w", config.Queue, err)
+	}
+	return w, nil
+}
+
+// newWorker is NewWorker over memory that is there.
+func newWorker(plane *Plane, config WorkerConfig, umem *ring.UMEM) (*Worker, error) {
+	waiter, err := ring.NewWaiter(umem)
+	if err != nil {
+		return nil, err
 	}
 	w := &Worker{
 		config:    config,
@@ -94,6 +105,7 @@ func NewWorker(plane *Plane, config WorkerConfig) (*Worker, error) {
 		descs:     make([]ring.Desc, config.Batch),
 		frames:    make([]Frame, config.Batch),
 		verdicts:  make([]Verdict, config.Batch),
+		fragments: make([]ring.Desc, maxFragments),
 		mail:      make(chan func(), 16),
 		done:      make(chan struct{}),
 	}
@@ -230,10 +242,13 @@ func (w *Worker) batch(in int, descs []ring.Desc, now affinity.Tick) {
 	}
 	w.forwarder.Forward(frames, w.ports[in].index, now, verdicts)
 	for i := range verdicts {
-		if v := &verdicts[i]; v.leaves() {
-			w.send(v.Port, i, w.umem.Part(descs[i], frames[i].Start, frames[i].End))
-		} else {
+		switch v := &verdicts[i]; {
+		case !v.leaves():
 			w.umem.Free(descs[i])
+		case v.MTU != 0:
+			w.sendFragments(i, descs[i])
+		default:
+			w.send(v.Port, i, w.umem.Part(descs[i], frames[i].Start, frames[i].End))
 		}
 	}
 	for i := range w.ports {
@@ -255,7 +270,53 @@ func (w *Worker) frame(d ring.Desc) Frame {
 // send puts frame i of the batch with those that leave by a port.
 func (w *Worker) send(number uint8, i int, d ring.Desc) {
 	p := &w.ports[number]
+	if len(p.out) == cap(p.out) { // fragments are more than the batch had frames
+		w.transmit(p)
+	}
 	p.out, p.of = append(p.out, d), append(p.of, uint16(i))
+}
+
+// maxFragments is in how many frames a packet may leave: one of 4096 bytes by the least
+// MTU of IPv4 (RFC 791, 3.2).
+const maxFragments = 4096 / 48
+
+// sendFragments is send for a frame that is longer than its way out takes. Each fragment but
+// the first has a frame of its own. If there are too few, the packet is dropped.
+func (w *Worker) sendFragments(i int, d ring.Desc) {
+	v, frame := &w.verdicts[i], &w.frames[i]
+	b, l3 := frame.Bytes(), w.forwarder.packetAt(i)
+	cut, ok := packet.NewCut(b[l3:], int(v.MTU))
+	if !ok || !w.take(cut.Count()-1, l3+int(v.MTU)) {
+		w.umem.Free(d)
+		w.forwarder.undo(v, NoFrames)
+		return
+	}
+	for n := range w.fragments {
+		own := &w.fragments[n]
+		into := w.umem.Bytes(*own)
+		own.Len = uint32(l3 + cut.Next(into[copy(into, b[:l3]):]))
+	}
+	w.send(v.Port, i, w.umem.Part(d, frame.Start, frame.Start+uint32(l3+cut.First())))
+	for _, d := range w.fragments {
+		w.send(v.Port, i, d)
+	}
+}
+
+// take takes n frames for so many bytes each into fragments, or none at all.
+func (w *Worker) take(n, length int) bool {
+	w.fragments = w.fragments[:0]
+	for range min(n, maxFragments) {
+		if d, ok := w.umem.Alloc(uint32(length)); ok {
+			w.fragments = append(w.fragments, d)
+		}
+	}
+	if len(w.fragments) == n {
+		return true
+	}
+	for _, d := range w.fragments {
+		w.umem.Free(d)
+	}
+	return false
 }
 
 // transmit hands a port's frames to its socket; what does not fit is dropped.

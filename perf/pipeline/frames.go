@@ -22,6 +22,7 @@ const (
 	tcp      = 20
 	// flagsAt is where TCP's flags are in its header.
 	flagsAt = 13
+	hops    = 64
 	port    = 80
 )
 
@@ -79,14 +80,17 @@ func layTCP(t []byte) {
 	t[12] = tcp / 4 << 4
 }
 
-// setFlow makes a frame one of client n, whose address and source port are its own.
+// setFlow makes a frame one of client n, whose address and source port are its own. It
+// has its TTL again, of which forwarding takes one.
 func setFlow(frame []byte, v6 bool, n uint32, flags uint8) {
 	l4 := ethernet + ipv4
 	if v6 {
 		l4 = ethernet + ipv6
+		frame[ethernet+7] = hops
 		binary.BigEndian.PutUint32(frame[ethernet+8+12:], n)
 	} else {
-		binary.BigEndian.PutUint32(frame[ethernet+12:], 10<<24+n)
+		// TTL, protocol, no checksum, source
+		binary.BigEndian.PutUint64(frame[ethernet+8:], hops<<56|uint64(packet.TCP)<<48|uint64(10<<24+n))
 	}
 	binary.BigEndian.PutUint16(frame[l4:], uint16(1024+n%50000))
 	frame[l4+flagsAt] = flags
