@@ -1,6 +1,7 @@
 package control
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -27,7 +28,20 @@ func (d *Director) followHost() {
 	if err := d.setLocals(); err != nil {
 		d.log.Error("frames for new MAC addresses are not taken", "error", err)
 	}
-	d.publish()
+	var next dataplane.Snapshot
+	d.fillHost(&next)
+	if now := d.plane.Snapshot(); !sameHost(now, &next) {
+		d.publish()
+	}
+}
+
+// sameHost tells whether two snapshots know the same of the host: most of what changes on a
+// host with containers is none of theirs.
+func sameHost(a, b *dataplane.Snapshot) bool {
+	return maps.Equal(a.Own, b.Own) && slices.EqualFunc(a.Ports, b.Ports, func(p, q dataplane.Port) bool {
+		return p.Interface == q.Interface && p.Answer4 == q.Answer4 && p.Answer6 == q.Answer6 &&
+			slices.Equal(p.MACs, q.MACs)
+	})
 }
 
 // setLocals tells the XDP program which MAC addresses are ours.

@@ -144,6 +144,17 @@ func TestSnapshotKnowsTheHost(t *testing.T) {
 	if got := s.Ports[0].Answer6; got != (packet.Addr{}) {
 		t.Errorf("IPv6 answers come from %v without an address", got)
 	}
+	var again dataplane.Snapshot
+	b.director.fillHost(&again)
+	if !sameHost(&s, &again) {
+		t.Error("nothing has changed, and the snapshots differ")
+	}
+	b.director.config = parse(t, strings.Replace(hostPolicy, ":99", ":98", 1))
+	var other dataplane.Snapshot
+	b.director.fillHost(&other)
+	if sameHost(&s, &other) {
+		t.Error("another MAC address makes no difference")
+	}
 	for _, addr := range []string{"127.0.0.1", "10.0.0.1", "203.0.113.10"} {
 		if _, ok := s.Own[packet.AddrFrom(netip.MustParseAddr(addr))]; !ok {
 			t.Errorf("%s is answered although it is the director's own", addr)
