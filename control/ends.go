@@ -20,8 +20,8 @@ func (d *Director) bothEnds(p *port, lane Lane, ways bpf.Ways) (Lane, bpf.Ways) 
 		}
 		ways &^= bpf.Redirected
 		if ways == 0 {
-			lane = Lane{false, fmt.Sprintf("frames that %s takes in generic mode may be merged (GRO), and cannot be redirected",
-				from.config.Name)}
+			lane = Lane{false, fmt.Sprintf("frames that %s takes in generic mode may be merged (GRO), "+
+				"and cannot be redirected", from.config.Name)}
 		}
 		break
 	}

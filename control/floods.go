@@ -27,16 +27,21 @@ const (
 )
 
 var floods = [floodKinds]flood{
-	floodConnections: {"table_full", "new clients are refused, the connection table is full of clients heard for longer: " +
-		"see who they are by `xlvs list --connections`, raise tables.connections, or shorten timeouts"},
-	floodTemplates: {"templates_full", "new clients go without persistence, the template table is full: " +
-		"raise tables.templates, shorten persistence timeouts, or widen persistence masks"},
-	floodPort: {"client_port_full", "connections are refused because their client port has too many already: " +
-		"a proxy that uses one port for many virtual addresses needs more source addresses"},
-	floodAnswers: {"answer_limited", "more packets are refused than may be answered, the rest is dropped in silence: " +
-		"if it is an attack, set refuse: drop; otherwise see by `xlvs list --status` why packets are refused"},
-	floodNoConnection: {"no_connection", "TCP packets without a connection are dropped by the XDP program: " +
-		"an attack, or clients of another director; then set sloppy: true"},
+	floodConnections: {"table_full",
+		"new clients are refused, the connection table is full of clients heard for longer: see who they " +
+			"are by `xlvs list --connections`, raise tables.connections, or shorten timeouts"},
+	floodTemplates: {"templates_full",
+		"new clients go without persistence, the template table is full: raise tables.templates, " +
+			"shorten the timeouts of persistence, or widen its masks"},
+	floodPort: {"client_port_full",
+		"connections are refused, their client port has too many already: a proxy that uses one port " +
+			"for many virtual addresses needs more source addresses"},
+	floodAnswers: {"answer_limited",
+		"more packets are refused than may be answered, and the rest is dropped in silence: see by " +
+			"`xlvs list --status` why; if it is an attack, refuse: drop saves the work"},
+	floodNoConnection: {"no_connection",
+		"TCP packets without a connection are dropped by the XDP program: an attack, or clients of " +
+			"another director; for those set sloppy: true"},
 }
 
 const (

@@ -38,10 +38,11 @@ func (d *Director) followHost() {
 // sameHost tells whether two snapshots know the same of the host: most of what changes on a
 // host with containers is none of theirs.
 func sameHost(a, b *dataplane.Snapshot) bool {
-	return maps.Equal(a.Own, b.Own) && slices.EqualFunc(a.Ports, b.Ports, func(p, q dataplane.Port) bool {
+	samePort := func(p, q dataplane.Port) bool {
 		return p.Interface == q.Interface && p.Answer4 == q.Answer4 && p.Answer6 == q.Answer6 &&
 			slices.Equal(p.MACs, q.MACs)
-	})
+	}
+	return maps.Equal(a.Own, b.Own) && slices.EqualFunc(a.Ports, b.Ports, samePort)
 }
 
 // setLocals tells the XDP program which MAC addresses are ours.
@@ -89,8 +90,9 @@ func (d *Director) fillHost(s *dataplane.Snapshot) {
 	for _, p := range d.ports {
 		s.Ports = append(s.Ports, dataplane.Port{
 			Interface: p.index,
-			Answer4:   answerSource(host, p.index, false, virtual), Answer6: answerSource(host, p.index, true, virtual),
-			MACs: portMACs(host, p.index, d.macs(p.config.Name)),
+			Answer4:   answerSource(host, p.index, false, virtual),
+			Answer6:   answerSource(host, p.index, true, virtual),
+			MACs:      portMACs(host, p.index, d.macs(p.config.Name)),
 		})
 	}
 	s.Own = map[packet.Addr]struct{}{}

@@ -48,21 +48,24 @@ func (f *portFacts) partial() bool {
 	if f.peerFeatures == nil {
 		return true // not to be seen, and so it is when nobody has changed it
 	}
-	return slices.ContainsFunc(checksumFeatures, func(name string) bool { return f.peerFeatures[name] })
+	return slices.ContainsFunc(checksumFeatures, func(name string) bool {
+		return f.peerFeatures[name]
+	})
 }
 
 // concerns are what is wrong with the interface.
 func (f *portFacts) concerns() (all []concern) {
 	add := func(key, format string, args ...any) {
-		all = append(all, concern{key + " " + f.name, fmt.Sprintf("interface %s: ", f.name) + fmt.Sprintf(format, args...)})
+		text := fmt.Sprintf("interface %s: ", f.name) + fmt.Sprintf(format, args...)
+		all = append(all, concern{key + " " + f.name, text})
 	}
 	if f.mtu > f.fits {
-		add("frame", "its MTU is %d, but a frame holds packets of %d bytes at most, and longer ones are dropped: "+
-			"lower the MTU, or set rings.frame_size: %d and restart", f.mtu, f.fits, largestFrame)
+		add("frame", "its MTU is %d, but a frame holds packets of %d bytes at most, "+
+			"and longer ones are dropped: lower the MTU, or set rings.frame_size: %d and restart", f.mtu, f.fits, largestFrame)
 	}
 	for _, below := range f.merging {
-		add("merging "+below, "in generic mode it gets the frames that %s below it has merged (GRO), "+
-			"and merged frames do not fit: ethtool -K %s gro off", below, below)
+		add("merging "+below, "in generic mode it gets the frames that %s below it "+
+			"has merged (GRO), and merged frames do not fit: ethtool -K %s gro off", below, below)
 	}
 	if f.tagged {
 		f.tagConcerns(add)
@@ -72,21 +75,22 @@ func (f *portFacts) concerns() (all []concern) {
 		if f.peer != "" {
 			where = f.peer
 		}
-		add("partial", "frames from its peer (%s) may have no checksums yet, as veth interfaces send them; "+
-			"workers complete them, which takes time: ethtool -K PEER tx off, at the sender", where)
+		add("partial", "frames from its peer (%s) may have no checksums yet, "+
+			"as veth interfaces send them; workers complete them, which takes time: ethtool -K PEER tx off, at the sender", where)
 	}
 	return all
 }
 
 // tagConcerns tells of VLAN tags that an XDP program cannot see.
 func (f *portFacts) tagConcerns(add func(key, format string, args ...any)) {
-	const unseen = "the tags of its VLANs are taken off before XDP sees the frames (%s), so frames of all VLANs look untagged"
+	const unseen = "the tags of its VLANs are taken off before XDP sees the frames (%s), " +
+		"so frames of all VLANs look untagged"
 	switch {
 	case f.veth && f.peerFeatures[featureInsertTags]:
 		add("tags", unseen+": ethtool -K %s txvlan off", "its peer leaves them out", f.peer)
 	case f.veth && f.peerFeatures == nil:
-		add("tags", "VLAN tags of frames from its peer, which is in another namespace, may be out of XDP's sight: "+
-			"ethtool -K PEER txvlan off, at the sender")
+		add("tags", "VLAN tags of frames from its peer, which is in another namespace, "+
+			"may be out of XDP's sight: ethtool -K PEER txvlan off, at the sender")
 	case !f.veth && f.features[featureStripTags]:
 		add("tags", unseen+": ethtool -K %s rxvlan off", "rx-vlan-offload", f.name)
 	}
@@ -118,12 +122,13 @@ func hopConcerns(hops []hopFacts, ports []portFacts) (all []concern) {
 		}
 	}
 	if far = distinct(far); len(far) > 0 {
-		all = append(all, concern{"far", fmt.Sprintf("%s %s not on link: the router before them routes by the virtual "+
-			"address, and may send the packets back: put the servers on a link of the director", namesOf(far), are(far))})
+		all = append(all, concern{"far", fmt.Sprintf("%s %s not on link, the router before them routes "+
+			"by the virtual address and may send packets back: put them on a link of the director",
+			namesOf(far), are(far))})
 	}
 	if narrow = distinct(narrow); len(narrow) > 0 {
-		all = append(all, concern{"mtu", fmt.Sprintf("links differ in MTU: packets of up to %d bytes come by %s, "+
-			"but the way to %s takes %d: longer packets are answered or fragmented, so give all links one MTU",
+		all = append(all, concern{"mtu", fmt.Sprintf("links differ in MTU, packets of up to %d bytes come "+
+			"by %s, but the way to %s takes %d: give all links one MTU, or longer packets are answered",
 			widest.mtu, widest.name, namesOf(narrow), least)})
 	}
 	return all
@@ -194,7 +199,8 @@ func (d *Director) judge() error {
 func (d *Director) portFacts(host *links.Host, p *port, tagged bool) portFacts {
 	link := host.Links[p.index]
 	f := portFacts{
-		name: p.config.Name, mtu: link.MTU, fits: d.umemConfig().MaxMTU(), tagged: tagged, veth: link.Kind == "veth",
+		name: p.config.Name, mtu: link.MTU, fits: d.umemConfig().MaxMTU(),
+		tagged: tagged, veth: link.Kind == "veth",
 	}
 	if p.attached == bpf.Generic {
 		for _, below := range host.Beneath(p.index) {
@@ -228,15 +234,18 @@ func (d *Director) taggedBy(host *links.Host, hops []hopFacts) map[int]bool {
 			tagged[i] = true
 		}
 	}
-	virtual := d.isVirtual()
+	virtual, onVLAN := d.isVirtual(), map[int]bool{}
+	for _, a := range host.Addresses {
+		if host.Links[a.Link].VLAN != 0 && virtual(a.Addr) {
+			onVLAN[a.Link] = true
+		}
+	}
 	for i, p := range d.ports {
 		if d.asksForVLANs(p.config.Name) {
 			tagged[i] = true
 		}
 		for _, above := range host.Above(p.index) {
-			if host.Links[above].VLAN != 0 && above != p.index && slices.ContainsFunc(host.Addresses, func(a links.Address) bool {
-				return a.Link == above && virtual(a.Addr)
-			}) {
+			if onVLAN[above] && above != p.index {
 				tagged[i] = true
 			}
 		}

@@ -23,7 +23,8 @@ func Survey(addrs []netip.Addr) (map[netip.Addr]string, error) {
 		case !status.OK():
 			said[addr] = status.String()
 		case way.ip != addr:
-			said[addr] = fmt.Sprintf("%s is behind the router %s, which routes by the virtual address and may send packets back", addr, way.ip)
+			said[addr] = fmt.Sprintf("%s is behind the router %s, which routes by the virtual address "+
+				"and may send packets back", addr, way.ip)
 		}
 	}
 	return said, nil

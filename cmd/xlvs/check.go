@@ -19,8 +19,8 @@ func checkCommand() *cli.Command {
 		Usage:     "read a configuration and report everything that is wrong with it",
 		UsageText: "xlvs check -c FILE",
 		Description: "Prints each error as file:line:column: what is wrong, and what to do, with the lines it\n" +
-			"is about, and exits with status 1. Nothing on the host is changed. If it has the interfaces,\n" +
-			"servers are warned of that its routes do not reach on a link.\n\n" +
+			"is about, and exits with status 1. Nothing on the host is changed. If it has the\n" +
+			"interfaces, servers are warned of that its routes do not reach on a link.\n\n" +
 			"Example: xlvs check -c /etc/xlvs.yaml && systemctl reload xlvs",
 		Flags:  []cli.Flag{configFlag()},
 		Before: needConfig,

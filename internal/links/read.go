@@ -20,7 +20,9 @@ func read(handle *netlink.Handle) (*Host, error) {
 	for _, l := range listed {
 		interfaces[l.Attrs().Index] = linkOf(l)
 	}
-	addrs, err := dump(func() ([]netlink.Addr, error) { return handle.AddrList(nil, netlink.FAMILY_ALL) })
+	addrs, err := dump(func() ([]netlink.Addr, error) {
+		return handle.AddrList(nil, netlink.FAMILY_ALL)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("list addresses: %w", err)
 	}
@@ -77,8 +79,6 @@ func addressOf(a *netlink.Addr) (Address, bool) {
 	if !ok {
 		return Address{}, false
 	}
-	return Address{
-		Link: a.LinkIndex, Addr: ip.Unmap(),
-		Global: a.Scope == unix.RT_SCOPE_UNIVERSE && a.Flags&unfit == 0 && !ip.IsLoopback() && !ip.IsLinkLocalUnicast(),
-	}, true
+	near := a.Scope != unix.RT_SCOPE_UNIVERSE || ip.IsLoopback() || ip.IsLinkLocalUnicast()
+	return Address{Link: a.LinkIndex, Addr: ip.Unmap(), Global: !near && a.Flags&unfit == 0}, true
 }
