@@ -105,11 +105,7 @@ func (d *Director) watchFloods(now time.Time) {
 	}
 	counts[floodTemplates] = stats.Templates4.Full + stats.Templates6.Full
 	if steering, err := d.steering.Counters(); err == nil {
-		for reason, n := range steering {
-			if bpf.Reason(reason).String() == floods[floodNoConnection].name {
-				counts[floodNoConnection] = n
-			}
-		}
+		counts[floodNoConnection] = steering[bpf.NoConnection]
 	}
 	d.floods.update(counts, now)
 }

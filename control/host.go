@@ -54,13 +54,7 @@ func (d *Director) setLocals() error {
 			locals[p.index] = portMACs(host, p.index, d.macs(p.config.Name))
 		}
 	}
-	steering, ok := any(d.steering).(interface {
-		SetLocals(locals map[int][][packet.MACLen]byte) error
-	})
-	if !ok {
-		return nil
-	}
-	return steering.SetLocals(locals)
+	return d.steering.SetLocals(locals)
 }
 
 // portMACs are the addresses of frames that are ours, by one interface.
