@@ -96,36 +96,60 @@ static __always_inline __u32 port_claimed(struct flow *flow, const struct entry 
 	return walk_claims(flow, generation, claim->walk, state & PORT_CLAIMED);
 }
 
-/* Not static: see skip_extensions. */
-__attribute__((noinline)) int claims(struct frame *f, struct flow *flow)
+/* What of an entry is about a protocol; none of it is. */
+static __always_inline const struct claim *claim_of(const struct entry *entry, __u8 protocol)
+{
+	switch (protocol) {
+	case PROTO_TCP:
+		return &entry->protocol[TCP];
+	case PROTO_UDP:
+		return &entry->protocol[UDP];
+	case PROTO_SCTP:
+		return &entry->protocol[SCTP];
+	}
+	return 0;
+}
+
+static __always_inline const struct entry *entry_of(const struct flow *flow)
 {
 	__u32 zero = 0;
 	void *trie = bpf_map_lookup_elem(&prefixes, &zero);
-	const struct entry *entry;
+
+	return trie ? bpf_map_lookup_elem(trie, &flow->destination) : 0;
+}
+
+/* Whether somebody claims the flow of a packet whose ports are known. */
+static __always_inline int flow_claimed(struct flow *flow, __u8 protocol)
+{
+	const struct entry *entry = entry_of(flow);
+	const struct claim *claim = entry ? claim_of(entry, protocol) : 0;
+
+	return claim && claim->ports && port_claimed(flow, entry, claim);
+}
+
+/* Whether somebody claims a later fragment. */
+static __always_inline int fragment_claimed(const struct flow *flow, __u8 protocol)
+{
+	const struct entry *entry = entry_of(flow);
 	const struct claim *claim;
 
-	if (!trie || !f || !flow)
-		return UNCLAIMED;
-	entry = bpf_map_lookup_elem(trie, &flow->destination);
 	if (!entry)
-		return UNCLAIMED;
-	if (f->next == PROTO_TCP) {
-		claim = &entry->protocol[TCP];
-	} else if (f->next == PROTO_UDP) {
-		claim = &entry->protocol[UDP];
-	} else if (f->next == PROTO_SCTP) {
-		claim = &entry->protocol[SCTP];
-	} else {
-		/* A later fragment whose protocol the first one has, behind more extension headers. */
-		return entry->protocol[TCP].ports || entry->protocol[UDP].ports || entry->protocol[SCTP].ports
-			       ? CLAIMED_FRAGMENT
-			       : UNCLAIMED;
-	}
-	if (!claim->ports)
+		return 0;
+	claim = claim_of(entry, protocol);
+	if (claim)
+		return claim->ports != 0;
+	/* The first one has its protocol, behind more extension headers. */
+	return entry->protocol[TCP].ports || entry->protocol[UDP].ports || entry->protocol[SCTP].ports;
+}
+
+/* Not static: see skip_extensions. */
+__attribute__((noinline)) int claims(struct frame *f, struct flow *flow)
+{
+	if (!f || !flow)
 		return UNCLAIMED;
 	if (f->later)
-		return CLAIMED_FRAGMENT;
-	if (!port_claimed(flow, entry, claim))
+		return fragment_claimed(flow, f->next) ? CLAIMED_FRAGMENT : UNCLAIMED;
+	if (!flow_claimed(flow, f->next))
 		return UNCLAIMED;
 	return flow->quoted ? CLAIMED_ERROR : CLAIMED_FLOW;
 }

@@ -47,11 +47,8 @@ static __always_inline int stood_in_for(struct xdp_md *ctx)
 	return fallback == XDP_PASS && (!socket_index(ctx, &index) || !bpf_map_lookup_elem(&sockets, &index));
 }
 
-/*
- * To the socket of the frame's queue, or what is to be done without one. Not static: see
- * skip_extensions.
- */
-__attribute__((noinline)) int to_socket(struct xdp_md *ctx, __u32 reason)
+/* To the socket of the frame's queue, or what is to be done without one. */
+static __always_inline int redirect(struct xdp_md *ctx, __u32 reason)
 {
 	int action = fallback == XDP_PASS ? XDP_PASS : XDP_DROP;
 	__u32 index;
@@ -62,6 +59,12 @@ __attribute__((noinline)) int to_socket(struct xdp_md *ctx, __u32 reason)
 	if (action != XDP_REDIRECT)
 		count(NO_SOCKET);
 	return action;
+}
+
+/* Not static: see skip_extensions. */
+__attribute__((noinline)) int to_socket(struct xdp_md *ctx, __u32 reason)
+{
+	return redirect(ctx, reason);
 }
 
 /*
@@ -83,17 +86,20 @@ static __always_inline int for_another(struct xdp_md *ctx)
 	return bpf_map_lookup_elem(&locals, &local) != 0;
 }
 
-/* Whether a TCP segment is none that opens a connection, and this second has had enough of them. */
-static __always_inline int one_too_many(struct xdp_md *ctx, const struct frame *f)
+/*
+ * Whether a TCP segment, at this offset, is none that opens a connection, and this second has
+ * had enough of them.
+ */
+static __always_inline int one_too_many(struct xdp_md *ctx, __u64 at)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	__u32 limit = no_connection_limit, zero = 0, second;
 	struct budget *budget;
 	struct tcp *tcp;
 
-	if (!limit || f->next != PROTO_TCP || f->at > MAX_AT)
+	if (!limit || at > MAX_AT)
 		return 0;
-	tcp = data + f->at;
+	tcp = data + at;
 	if ((void *)(tcp + 1) > end || (tcp->flags & (TCP_SYN | TCP_RST)) == TCP_SYN)
 		return 0;
 	budget = bpf_map_lookup_elem(&budgets, &zero);
@@ -196,11 +202,12 @@ static __always_inline __u32 reason_of(const struct frame *f, const struct flow 
 	return flow->quoted ? CLAIMED_ERROR : CLAIMED_FLOW;
 }
 
-#define FOREIGN (-2) /* nobody looked whether the frame is for us */
+#define SLOW (-2)    /* not a common packet */
+#define FOREIGN (-3) /* nobody looked whether the frame is for us */
 
 /*
- * The slow path: what the fast path did not take, and why not. Not static: see
- * skip_extensions.
+ * The slow path: what is no common packet, or has no MAC address that is at hand. Not static:
+ * see skip_extensions.
  */
 __attribute__((noinline)) int slow(struct xdp_md *ctx, int why)
 {
@@ -218,7 +225,7 @@ __attribute__((noinline)) int slow(struct xdp_md *ctx, int why)
 		count(reason);
 		return XDP_PASS;
 	}
-	if (why != MISSED && !stood_in)
+	if (!stood_in)
 		action = frame.family == 4 ? known4(ctx, &frame, &flow) : known6(ctx, &frame, &flow);
 	if (action > TO_WORKER)
 		return action;
@@ -227,11 +234,67 @@ __attribute__((noinline)) int slow(struct xdp_md *ctx, int why)
 		count(reason);
 		return XDP_PASS;
 	}
-	if (action == MISSED && reason == CLAIMED_FLOW && !stood_in && one_too_many(ctx, &frame)) {
+	if (action == MISSED && reason == CLAIMED_FLOW && frame.next == PROTO_TCP && !stood_in && one_too_many(ctx, frame.at)) {
 		count(NO_CONNECTION);
 		return XDP_DROP;
 	}
 	return to_socket(ctx, reason);
+}
+
+/* A common packet without an entry: only the claims are left. Its flow is filled in. */
+static __always_inline int newcomer(struct xdp_md *ctx, struct flow *flow, __u8 protocol, __u64 at)
+{
+	flow->destination.length = flow->source.length = flow->destination.space == 4 ? SPACE_BITS + 32 : SPACE_BITS + 128;
+	flow->interface = ctx->ingress_ifindex;
+	if (!flow_claimed(flow, protocol)) {
+		count(UNCLAIMED);
+		return XDP_PASS;
+	}
+	if (protocol == PROTO_TCP && one_too_many(ctx, at)) {
+		count(NO_CONNECTION);
+		return XDP_DROP;
+	}
+	return redirect(ctx, CLAIMED_FLOW);
+}
+
+/* newcomer for a packet that common4 has seen. Not static: see skip_extensions. */
+__attribute__((noinline)) int newcomer4(struct xdp_md *ctx)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	struct ipv4 *ip = data + sizeof(struct ethernet);
+	struct ports *ports = (void *)(ip + 1);
+	struct flow flow = {.destination.space = 4};
+
+	if ((void *)(ports + 1) > end)
+		return XDP_PASS;
+	copy4(flow.source.addr, ip->source);
+	copy4(flow.destination.addr, ip->destination);
+	flow.source_port = bpf_ntohs(ports->source);
+	flow.port = bpf_ntohs(ports->destination);
+	flow.dscp = ip->tos >> 2;
+	return newcomer(ctx, &flow, ip->protocol, sizeof(struct ethernet) + sizeof(*ip));
+}
+
+/* The same for common6. */
+__attribute__((noinline)) int newcomer6(struct xdp_md *ctx)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	struct ipv6 *ip = data + sizeof(struct ethernet);
+	struct ports *ports = (void *)(ip + 1);
+	struct flow flow = {.destination.space = 6};
+
+	if ((void *)(ports + 1) > end)
+		return XDP_PASS;
+	copy6(flow.source.addr, ip->source);
+	copy6(flow.destination.addr, ip->destination);
+	if (is_mapped(ip->source) || is_mapped(ip->destination)) {
+		count(BAD_HEADER);
+		return XDP_PASS;
+	}
+	flow.source_port = bpf_ntohs(ports->source);
+	flow.port = bpf_ntohs(ports->destination);
+	flow.dscp = (bpf_ntohl(ip->version_class_flow) >> 22) & 0x3f;
+	return newcomer(ctx, &flow, ip->next, sizeof(struct ethernet) + sizeof(*ip));
 }
 
 /* Whether a frame has a MAC address of its interface, one of those that are at hand. */
@@ -255,8 +318,6 @@ static __always_inline __u32 transport_states(void *header, __u8 protocol, __u32
 {
 	return protocol == PROTO_TCP ? tcp_states(header, length) : udp_states(header, length);
 }
-
-#define SLOW (-3) /* not a common packet */
 
 static __always_inline int common4(struct xdp_md *ctx, void *data, void *end)
 {
@@ -318,15 +379,18 @@ int xlvs_steer(struct xdp_md *ctx)
 
 	if ((void *)(eth + 1) > end || fallback == XDP_PASS || !is_ours(data, ctx->ingress_ifindex))
 		return slow(ctx, FOREIGN);
-	if (eth->type == bpf_htons(ETH_P_IP))
+	if (eth->type == bpf_htons(ETH_P_IP)) {
 		action = common4(ctx, data, end);
-	else if (eth->type == bpf_htons(ETH_P_IPV6))
+		if (action == MISSED)
+			return newcomer4(ctx);
+	} else if (eth->type == bpf_htons(ETH_P_IPV6)) {
 		action = common6(ctx);
+		if (action == MISSED)
+			return newcomer6(ctx);
+	}
 	if (action > TO_WORKER)
 		return action;
-	if (action == TO_WORKER)
-		return to_socket(ctx, CLAIMED_FLOW);
-	return slow(ctx, action);
+	return action == TO_WORKER ? to_socket(ctx, CLAIMED_FLOW) : slow(ctx, SLOW);
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";
