@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -378,6 +379,22 @@ func eventuallyGone(t *testing.T, id ebpf.MapID) {
 		}
 		return errors.Is(err, fs.ErrNotExist)
 	})
+}
+
+// The program is for the layout that package affinity has, and is loaded over no other.
+// Whoever changes the one changes the other, both versions, and what the tests of this package
+// know of it.
+func TestLayoutOfTheTables(t *testing.T) {
+	memory := openTables(t, nil, laneConfig.Size())
+	formatTables(t, memory, laneConfig)
+	version := memory.Bytes()[tableVersion:]
+	open(t, Options{Tables: memory})
+	for _, other := range []uint64{0, uint64(steerLayoutTABLES_VERSION) - 1, uint64(steerLayoutTABLES_VERSION) + 1} {
+		binary.NativeEndian.PutUint64(version, other)
+		if _, err := Open(Options{Tables: memory}); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("version %d,", other)) {
+			t.Errorf("over tables of version %d: %v", other, err)
+		}
+	}
 }
 
 // A program is not loaded over tables that are closed.

@@ -1,6 +1,7 @@
 package bpf
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -168,12 +169,18 @@ const (
 	tablePlacesTo   = 4 * tableCell
 )
 
+// tableVersion is where the version of the tables' layout is, a word of 64 bits.
+const tableVersion = 8
+
 // into has a program that is about to be loaded look into the tables, which are formatted.
 func (m *TableMemory) into(spec *ebpf.CollectionSpec, options *ebpf.CollectionOptions) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.bytes == nil {
 		return errors.New("tables: closed already")
+	}
+	if v := binary.NativeEndian.Uint64(m.bytes[tableVersion:]); v != uint64(steerLayoutTABLES_VERSION) {
+		return fmt.Errorf("tables: their layout has version %d, the program is for version %d", v, steerLayoutTABLES_VERSION)
 	}
 	spec.Maps[steerMapTables].MaxEntries = m.array.MaxEntries()
 	options.MapReplacements = map[string]*ebpf.Map{steerMapTables: m.array}

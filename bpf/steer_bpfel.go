@@ -52,6 +52,12 @@ type steerEntry struct {
 	Protocol   [3]steerClaim
 }
 
+type steerLayout uint32
+
+const (
+	steerLayoutTABLES_VERSION steerLayout = 2
+)
+
 type steerLine struct {
 	_    structs.HostLayout
 	Word [8]uint64

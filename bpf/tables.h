@@ -9,6 +9,12 @@
 #pragma once
 #include "maps.h"
 
+/* Version of their layout; package bpf loads the program over no other. */
+enum layout {
+	TABLES_VERSION = 2,
+};
+FOR_GO(enum, layout);
+
 #define TABLE_IPV4 0 /* of the connections; the templates' are two further */
 #define TABLE_IPV6 1
 #define TABLE_TEMPLATES 2
