@@ -143,7 +143,7 @@ static __always_inline int fragment_claimed(const struct flow *flow, __u8 protoc
 }
 
 /* Not static: see skip_extensions. */
-__attribute__((noinline)) int claims(struct frame *f, struct flow *flow)
+__attribute__((noinline)) int claims(struct parsed *f, struct flow *flow)
 {
 	if (!f || !flow)
 		return UNCLAIMED;

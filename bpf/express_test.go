@@ -301,7 +301,8 @@ func TestExpressLaneLeavesTornEntries(t *testing.T) {
 	s := openLane(t, nil, memory)
 	const (
 		ident, bind, life, address = 0, 1, 2, 3
-		state, grade, own          = 32, 36, 44
+		state, own                 = 32, 44
+		anyGrade                   = 7 << 36
 	)
 	for family, p := range []packettest.Packet{known4, known6} {
 		slot := liveSlot(t, memory.Bytes(), family)
@@ -316,7 +317,7 @@ func TestExpressLaneLeavesTornEntries(t *testing.T) {
 			"of another port":                 {ident, 1 << 32},
 			"of another address":              {address, 1 << 63},
 			"its life is its predecessor's":   {life, 1 << own},
-			"not assured":                     {life, 1 << grade},
+			"not assured":                     {life, anyGrade},
 			"in SYN_RECV":                     {life, (1 ^ 3) << state},
 			"in CLOSE":                        {life, (1 ^ 6) << state},
 			"expired long ago":                {life, 1 << 31},
@@ -326,6 +327,9 @@ func TestExpressLaneLeavesTornEntries(t *testing.T) {
 		} {
 			word := slot[8*change.word:]
 			before := binary.NativeEndian.Uint64(word)
+			if change.bits == anyGrade { // it may have risen
+				change.bits &= before
+			}
 			binary.NativeEndian.PutUint64(word, before^change.bits)
 			expectLane(t, s, false, p)
 			if t.Failed() {

@@ -67,6 +67,31 @@ static __always_inline __u32 udp_states(const struct udp *udp, __u32 length)
 }
 
 /*
+ * Whether the checksum of a TCP segment or UDP datagram is partial: a sender that leaves the
+ * rest to its network card writes the sum of the pseudo header (packet/partial.go). length is
+ * that of the segment.
+ */
+static __always_inline int is_partial(const void *header, const struct key *key, __u8 protocol, __u32 length,
+				      const int ipv6)
+{
+	__u64 sum = (key->addr[0] >> 32) + (__u32)key->addr[0] + protocol;
+	const struct tcp *tcp = header;
+	const struct udp *udp = header;
+
+	if (ipv6) {
+		sum += (key->addr[1] >> 32) + (__u32)key->addr[1];
+		sum += (key->addr[2] >> 32) + (__u32)key->addr[2];
+		sum += (key->addr[3] >> 32) + (__u32)key->addr[3];
+	}
+	sum += protocol == PROTO_TCP ? length : bpf_ntohs(udp->length);
+	sum = (sum >> 32) + (__u32)sum;
+	sum = (sum >> 16) + (sum & 0xffff);
+	sum = (sum >> 16) + (sum & 0xffff);
+	sum = (sum >> 16) + (sum & 0xffff);
+	return sum == bpf_ntohs(protocol == PROTO_TCP ? tcp->checksum : udp->checksum);
+}
+
+/*
  * What the record of a server says, all of it at one moment, in the words that it is read by.
  */
 struct hop {

@@ -57,18 +57,27 @@ func (s *Steering) tellOwnLocked(at netlink.Link) error {
 	return s.setLocalsLocked(next)
 }
 
-// setLocalsLocked puts locals in force. It needs mu.
+// SetPartial says by which interfaces frames with partial checksums may come, as by a veth:
+// those go to the workers, who complete them. It replaces all that was said before.
+func (s *Steering) SetPartial(interfaces map[int]bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.partial = maps.Clone(interfaces)
+	return s.setLocalsLocked(s.locals)
+}
+
+// setLocalsLocked puts locals in force, and what is known of checksums. It needs mu.
 func (s *Steering) setLocalsLocked(locals map[int][]MAC) error {
 	was, now := localKeys(s.locals), localKeys(locals)
 	if len(now) > MaxLocals {
 		return fmt.Errorf("%d MAC addresses of all interfaces: at most %d", len(now), MaxLocals)
 	}
 	for key := range now {
-		if err := s.objects.Locals.Put(&key, uint8(1)); err != nil {
+		if err := s.objects.Locals.Put(&key, uint8(s.partialOf(int(key.Interface)))); err != nil {
 			return fmt.Errorf("map locals: %w", err)
 		}
 	}
-	if err := s.objects.Own.Set(ownOf(locals)); err != nil {
+	if err := s.objects.Own.Set(s.ownOf(locals)); err != nil {
 		return fmt.Errorf("MAC addresses at hand: %w", err)
 	}
 	for key := range was {
@@ -81,6 +90,14 @@ func (s *Steering) setLocalsLocked(locals map[int][]MAC) error {
 	}
 	s.locals = locals
 	return nil
+}
+
+// partialOf is what the program is told of an interface's checksums.
+func (s *Steering) partialOf(index int) uint32 {
+	if s.partial[index] {
+		return 1
+	}
+	return 0
 }
 
 // localKeys are the keys of the map locals: each interface with each of its addresses, and
@@ -98,14 +115,14 @@ func localKeys(locals map[int][]MAC) map[steerLocal]struct{} {
 
 // ownOf is what of locals fits into the sets at hand. Two interfaces of one set are rare:
 // the second does without.
-func ownOf(locals map[int][]MAC) *steerOwn {
+func (s *Steering) ownOf(locals map[int][]MAC) *steerOwn {
 	sets := new(steerOwn)
 	for _, index := range slices.Sorted(maps.Keys(locals)) {
 		set := &sets[index%ownSets]
 		if set.Interface != 0 {
 			continue
 		}
-		set.Interface = uint32(index)
+		set.Interface, set.Partial = uint32(index), s.partialOf(index)
 		for i, mac := range locals[index][:min(len(locals[index]), ownMACs)] {
 			for n, b := range mac {
 				set.Macs[i] |= uint64(b) << (8 * n)

@@ -100,11 +100,11 @@ enum method {
 #define OWN_SETS 64 /* an interface has the set of its index, modulo this */
 struct own_macs {
 	__u32 interface;
-	__u32 unused;
+	__u32 partial; /* its frames may have partial checksums, as on a veth */
 	__u64 macs[OWN_MACS]; /* as the first six bytes of a frame lie in memory; 0: none */
 };
 
-/* All of them. That of zeros says that its interface was told of. */
+/* All of them. That of zeros says that its interface was told of; its value is partial, as above. */
 #define MAX_LOCALS 16384
 struct local {
 	__u32 interface;

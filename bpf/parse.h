@@ -389,11 +389,15 @@ static __always_inline enum reason parse_all(struct xdp_md *ctx, struct frame *f
 	return NO_PORTS;
 }
 
-/*
- * Parses a frame. What it finds has no data and end: pointers are not handed from one
- * global function to another. Not static: see skip_extensions.
- */
-__attribute__((noinline)) int parse(struct xdp_md *ctx, struct frame *found, struct flow *flow)
+/* What the parser found beside the flow, for others. */
+struct parsed {
+	__u32 at, l3, left; /* as in struct frame */
+	__u32 later, id;
+	__u8 next, fragmented;
+};
+
+/* Parses a frame. Not static: see skip_extensions. */
+__attribute__((noinline)) int parse(struct xdp_md *ctx, struct parsed *found, struct flow *flow)
 {
 	struct frame f = {.data = (void *)(long)ctx->data, .end = (void *)(long)ctx->data_end};
 	enum reason reason;
@@ -402,7 +406,12 @@ __attribute__((noinline)) int parse(struct xdp_md *ctx, struct frame *found, str
 		return TRUNCATED;
 	flow->interface = ctx->ingress_ifindex;
 	reason = parse_all(ctx, &f, flow);
-	f.data = f.end = 0;
-	*found = f;
+	found->at = f.at;
+	found->l3 = f.l3;
+	found->left = f.left;
+	found->later = f.later;
+	found->id = f.id;
+	found->next = f.next;
+	found->fragmented = f.fragmented;
 	return reason;
 }

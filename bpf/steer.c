@@ -122,7 +122,7 @@ static __always_inline __u64 two(const __be32 *words)
 }
 
 /* What the entry of a parsed packet is found by. */
-static __always_inline void key_of(const struct frame *f, const struct flow *flow, struct key *key, const int ipv6)
+static __always_inline void key_of(const struct parsed *f, const struct flow *flow, struct key *key, const int ipv6)
 {
 	if (f->later)
 		key->ident = (ipv6 ? f->id : (__u64)(f->id << 16 | f->next)) << IDENT_DESTINATION |
@@ -140,27 +140,47 @@ static __always_inline void key_of(const struct frame *f, const struct flow *flo
 	key->addr[3] = two(&flow->destination.addr[2]);
 }
 
-/* The states that a parsed packet leaves its connection in. */
-static __always_inline __u32 states_kept(const struct frame *f, const struct flow *flow, void *header, void *end)
+/* Whether the frames of an interface may have partial checksums. */
+static __always_inline int may_be_partial(__u32 interface)
 {
+	const struct own_macs *o = &own[interface % OWN_SETS];
+	struct local local = {.interface = interface};
+	__u8 *partial;
+
+	if (READ(o->interface) == interface)
+		return READ(o->partial);
+	partial = bpf_map_lookup_elem(&locals, &local);
+	return partial && *partial;
+}
+
+/* The states that a parsed packet leaves its connection in. */
+static __always_inline __u32 states_kept(const struct parsed *f, const struct flow *flow, const struct key *key,
+					 void *header, void *end, const int ipv6)
+{
+	int partial = may_be_partial(flow->interface);
+
 	if (f->fragmented || f->later || flow->quoted)
 		return 0;
-	if (f->next == PROTO_TCP)
-		return header + sizeof(struct tcp) <= end ? tcp_states(header, f->left) : 0;
-	return f->next == PROTO_UDP && header + sizeof(struct udp) <= end ? udp_states(header, f->left) : 0;
+	if (f->next == PROTO_TCP && header + sizeof(struct tcp) <= end &&
+	    !(partial && is_partial(header, key, PROTO_TCP, f->left, ipv6)))
+		return tcp_states(header, f->left);
+	if (f->next == PROTO_UDP && header + sizeof(struct udp) <= end &&
+	    !(partial && is_partial(header, key, PROTO_UDP, f->left, ipv6)))
+		return udp_states(header, f->left);
+	return 0;
 }
 
 /* The VLAN of a parsed frame that has at most the one tag. */
-static __always_inline __u32 tag_of(const struct frame *f, const struct ethernet *eth)
+static __always_inline __u32 tag_of(const struct parsed *f, __u16 vlan, const struct ethernet *eth)
 {
 	if (f->l3 == sizeof(*eth))
 		return 0;
-	if (f->l3 == sizeof(*eth) + sizeof(struct vlan) && f->vlan && eth->type == bpf_htons(ETH_P_8021Q))
-		return f->vlan;
+	if (f->l3 == sizeof(*eth) + sizeof(struct vlan) && vlan && eth->type == bpf_htons(ETH_P_8021Q))
+		return vlan;
 	return ODD_TAGS;
 }
 
-static __always_inline int carry_parsed(struct xdp_md *ctx, const struct frame *f, const struct flow *flow,
+static __always_inline int carry_parsed(struct xdp_md *ctx, const struct parsed *f, const struct flow *flow,
 					const int ipv6)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
@@ -178,24 +198,24 @@ static __always_inline int carry_parsed(struct xdp_md *ctx, const struct frame *
 	p.ip = data + l3;
 	if (data + sizeof(struct ethernet) > end || p.ip + (ipv6 ? sizeof(struct ipv6) : sizeof(struct ipv4)) > end)
 		return TO_WORKER;
-	p.tag = tag_of(f, data);
-	p.states = states_kept(f, flow, data + at, end);
+	p.tag = tag_of(f, flow->vlan, data);
+	p.states = states_kept(f, flow, &key, data + at, end, ipv6);
 	return carry(&p, &e, ipv6);
 }
 
 /* What becomes of a packet that the parser has seen. Not static: see skip_extensions. */
-__attribute__((noinline)) int known4(struct xdp_md *ctx, struct frame *parsed, struct flow *flow)
+__attribute__((noinline)) int known4(struct xdp_md *ctx, struct parsed *parsed, struct flow *flow)
 {
 	return parsed && flow ? carry_parsed(ctx, parsed, flow, 0) : MISSED;
 }
 
-__attribute__((noinline)) int known6(struct xdp_md *ctx, struct frame *parsed, struct flow *flow)
+__attribute__((noinline)) int known6(struct xdp_md *ctx, struct parsed *parsed, struct flow *flow)
 {
 	return parsed && flow ? carry_parsed(ctx, parsed, flow, 1) : MISSED;
 }
 
 /* What a frame counts as that the parser has seen, and that goes to a socket. */
-static __always_inline __u32 reason_of(const struct frame *f, const struct flow *flow)
+static __always_inline __u32 reason_of(const struct parsed *f, const struct flow *flow)
 {
 	if (f->later)
 		return CLAIMED_FRAGMENT;
@@ -212,7 +232,7 @@ static __always_inline __u32 reason_of(const struct frame *f, const struct flow 
 __attribute__((noinline)) int slow(struct xdp_md *ctx, int why)
 {
 	int stood_in = stood_in_for(ctx), action = MISSED;
-	struct frame frame = {};
+	struct parsed found = {};
 	struct flow flow = {};
 	__u32 reason;
 
@@ -220,21 +240,21 @@ __attribute__((noinline)) int slow(struct xdp_md *ctx, int why)
 		count(OTHER_HOST);
 		return XDP_PASS;
 	}
-	reason = parse(ctx, &frame, &flow);
+	reason = parse(ctx, &found, &flow);
 	if (reason != GO_ON) {
 		count(reason);
 		return XDP_PASS;
 	}
 	if (!stood_in)
-		action = frame.family == 4 ? known4(ctx, &frame, &flow) : known6(ctx, &frame, &flow);
+		action = flow.destination.space == 4 ? known4(ctx, &found, &flow) : known6(ctx, &found, &flow);
 	if (action > TO_WORKER)
 		return action;
-	reason = action == TO_WORKER ? reason_of(&frame, &flow) : claims(&frame, &flow);
+	reason = action == TO_WORKER ? reason_of(&found, &flow) : claims(&found, &flow);
 	if (reason > CLAIMED_ERROR) {
 		count(reason);
 		return XDP_PASS;
 	}
-	if (action == MISSED && reason == CLAIMED_FLOW && frame.next == PROTO_TCP && !stood_in && one_too_many(ctx, frame.at)) {
+	if (action == MISSED && reason == CLAIMED_FLOW && found.next == PROTO_TCP && !stood_in && one_too_many(ctx, found.at)) {
 		count(NO_CONNECTION);
 		return XDP_DROP;
 	}
@@ -298,9 +318,8 @@ __attribute__((noinline)) int newcomer6(struct xdp_md *ctx)
 }
 
 /* Whether a frame has a MAC address of its interface, one of those that are at hand. */
-static __always_inline int is_ours(const void *data, __u32 interface)
+static __always_inline int is_ours(const void *data, __u32 interface, const struct own_macs *o)
 {
-	const struct own_macs *o = &own[interface % OWN_SETS];
 	__u64 mac = *(__u64 *)data << 16 >> 16; /* the machine is little-endian */
 
 	if (READ(o->interface) != interface)
@@ -313,13 +332,17 @@ static __always_inline int is_ours(const void *data, __u32 interface)
 	return 0;
 }
 
-/* What is told of a common packet's transport header: the states that its connection stays in. */
-static __always_inline __u32 transport_states(void *header, __u8 protocol, __u32 length)
+/* The states that a common packet leaves its connection in. */
+static __always_inline __u32 transport_states(void *header, const struct key *key, __u32 length, int partial, const int ipv6)
 {
+	__u8 protocol = key->ident >> IDENT_PROTOCOL;
+
+	if (partial && is_partial(header, key, protocol, length, ipv6))
+		return 0;
 	return protocol == PROTO_TCP ? tcp_states(header, length) : udp_states(header, length);
 }
 
-static __always_inline int common4(struct xdp_md *ctx, void *data, void *end)
+static __always_inline int common4(struct xdp_md *ctx, void *data, void *end, int partial)
 {
 	struct packet p = {.ctx = ctx, .data = data, .l3 = sizeof(struct ethernet)};
 	struct ipv4 *ip = p.ip = data + p.l3;
@@ -337,12 +360,12 @@ static __always_inline int common4(struct xdp_md *ctx, void *data, void *end)
 	key.addr[0] = bpf_be64_to_cpu(*(__u64 *)&ip->source);
 	if (!find(&key, hash_of(&key, 0), 0, &e))
 		return MISSED;
-	p.states = transport_states(ip + 1, ip->protocol, p.length - sizeof(*ip));
+	p.states = transport_states(ip + 1, &key, p.length - sizeof(*ip), partial, 0);
 	return carry(&p, &e, 0);
 }
 
 /* Not static, so that its keys do not lie on the stack of xlvs_steer. */
-__attribute__((noinline)) int common6(struct xdp_md *ctx)
+__attribute__((noinline)) int common6(struct xdp_md *ctx, int partial)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct packet p = {.ctx = ctx, .data = data, .l3 = sizeof(struct ethernet)};
@@ -366,7 +389,7 @@ __attribute__((noinline)) int common6(struct xdp_md *ctx)
 	key.addr[3] = bpf_be64_to_cpu(*(__u64 *)&ip->destination[2]);
 	if (!find(&key, hash_of(&key, 1), 1, &e))
 		return MISSED;
-	p.states = transport_states(ip + 1, ip->next, payload);
+	p.states = transport_states(ip + 1, &key, payload, partial, 1);
 	return carry(&p, &e, 1);
 }
 
@@ -374,17 +397,18 @@ SEC("xdp")
 int xlvs_steer(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	const struct own_macs *o = &own[ctx->ingress_ifindex % OWN_SETS];
 	struct ethernet *eth = data;
 	int action = SLOW;
 
-	if ((void *)(eth + 1) > end || fallback == XDP_PASS || !is_ours(data, ctx->ingress_ifindex))
+	if ((void *)(eth + 1) > end || fallback == XDP_PASS || !is_ours(data, ctx->ingress_ifindex, o))
 		return slow(ctx, FOREIGN);
 	if (eth->type == bpf_htons(ETH_P_IP)) {
-		action = common4(ctx, data, end);
+		action = common4(ctx, data, end, READ(o->partial));
 		if (action == MISSED)
 			return newcomer4(ctx);
 	} else if (eth->type == bpf_htons(ETH_P_IPV6)) {
-		action = common6(ctx);
+		action = common6(ctx, READ(o->partial));
 		if (action == MISSED)
 			return newcomer6(ctx);
 	}

@@ -79,7 +79,7 @@ const (
 type steerOwnMacs struct {
 	_         structs.HostLayout
 	Interface uint32
-	Unused    uint32
+	Partial   uint32
 	Macs      [7]uint64
 }
 

@@ -55,6 +55,7 @@ type Steering struct {
 	records    []recordView        // of the servers, by number
 	recorded   map[uint32]struct{} // the numbers that have one
 	locals     map[int][]MAC       // by interface index
+	partial    map[int]bool        // by interface index
 }
 
 // Open loads the program, with what is pinned or with new maps. Rules, counters and

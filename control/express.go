@@ -151,8 +151,8 @@ func (d *Director) expressServers() (servers []bpf.Server) {
 			continue
 		}
 		s := bpf.Server{
-			ID: uint32(t.ID), Interface: p.index, Ways: p.ways, Method: bpf.MethodDirect,
-			VLAN: t.VLAN, MTU: t.MTU, MACs: t.MACs, Template: uint32(t.Template),
+			ID: uint32(t.ID), Interface: p.index, Ways: p.ways, Method: uint8(t.Method),
+			VLAN: t.VLAN, MTU: t.MTU, Port: t.RealPort, Addr: t.Addr.As16(), MACs: t.MACs, Template: uint32(t.Template),
 		}
 		for number := range s.Timeouts { // TCP's, and UDP's one
 			s.Timeouts[number] = uint32(t.Timeouts[affinity.StateTCPNone+affinity.State(number)])

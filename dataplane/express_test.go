@@ -130,6 +130,33 @@ func (l *lane) send(frame []byte) bool {
 	return action == bpf.Transmit
 }
 
+// sendToAnother gives the steering program a frame for another host, which is not for a worker
+// to see.
+func (l *lane) sendToAnother(frame []byte) {
+	l.tb.Helper()
+	copy(frame, []byte{2, 0xaa, 0xbb, 0xcc, 0xdd, 1})
+	before := l.counters()
+	action, out, err := l.steering.Run(frame)
+	if err != nil {
+		l.tb.Fatal(err)
+	}
+	before[bpf.OtherHost]++
+	if after := l.counters(); action != bpf.Pass || !bytes.Equal(out, frame) || after != before {
+		l.tb.Fatalf("for another host: action %d, counted %v, want %v\n% x\nbecame % x", action, after, before, frame, out)
+	}
+	l.compareTables()
+	l.compareTraffic()
+}
+
+func (l *lane) counters() bpf.Counters {
+	l.tb.Helper()
+	c, err := l.steering.Counters()
+	if err != nil {
+		l.tb.Fatal(err)
+	}
+	return c
+}
+
 // compareTables holds the tables together, word for word. An expiry may be a tick
 // behind once or twice: the kernel's coarse clock is, if the CPU that moves it has just
 // been stopped.
@@ -247,6 +274,11 @@ func TestExpressLaneIsTheForwardersShortcut(t *testing.T) {
 		refresh := rapid.SampledFrom([]service.Refresh{service.RefreshPacket, service.RefreshConnection}).Draw(r, "refresh")
 		l.each(func(b *bed) { serveLane(b, refresh) })
 		gone := false
+		partial := rapid.Bool().Draw(r, "partial")
+		l.each(func(b *bed) { b.ports = []Port{{Interface: here, Partial: partial}} })
+		if err := l.steering.SetPartial(map[int]bool{here: partial}); err != nil {
+			t.Fatal(err)
+		}
 		vlan := rapid.SampledFrom([]uint16{0, 0, 7}).Draw(r, "VLAN")
 		l.each(func(b *bed) {
 			b.behind(func(h *service.NextHop) {
@@ -280,6 +312,10 @@ func TestExpressLaneIsTheForwardersShortcut(t *testing.T) {
 					}
 					b.publish()
 				})
+			case 28:
+				l.sendToAnother(drawPacket(r).Frame(t))
+			case 27:
+				l.send(leaveSum(drawPacket(r).Frame(t)))
 			default:
 				l.send(drawPacket(r).Frame(t))
 			}
@@ -290,6 +326,21 @@ func TestExpressLaneIsTheForwardersShortcut(t *testing.T) {
 		t.Errorf("the express lane took %d packets: too few to tell", taken)
 	}
 	t.Logf("the express lane took %d packets", taken)
+}
+
+// leaveSum leaves the checksum of a TCP segment or UDP datagram partial.
+func leaveSum(frame []byte) []byte {
+	var p packet.Parsed
+	at := 0
+	if packet.Parse(frame, &p) == packet.OK && p.Kind == packet.KindFlow {
+		at = map[packet.Protocol]int{packet.TCP: 16, packet.UDP: 6}[p.Tuple.Protocol]
+	}
+	if at != 0 {
+		body := frame[p.L4 : p.L3+p.Len]
+		pseudo := packet.PseudoHeader(p.Tuple.Src, p.Tuple.Dst, p.Tuple.Protocol, len(body))
+		binary.BigEndian.PutUint16(body[at:], ^pseudo.Checksum())
+	}
+	return frame
 }
 
 // fewer is how many times rapid checks what this test has it check.
@@ -465,6 +516,32 @@ func (l *lane) setServers(change func(*bpf.Server)) error {
 		change(&servers[i])
 	}
 	return l.steering.SetServers(servers)
+}
+
+// A partial checksum is for the worker to complete, where there may be one; elsewhere it is
+// like any other.
+func TestExpressLaneLeavesPartialChecksums(t *testing.T) {
+	l, tcp := newKnownLane(t)
+	defer l.close()
+	tcp6, udp := IPv6("2001:db8:c::1", vip6).TCP(1000, 80), IPv4(client, vip).UDP(1000, 53)
+	for _, p := range []Packet{tcp6.SYN(), tcp6.ACK(), udp, udp} {
+		l.send(p.Frame(t))
+	}
+	packets := map[string]Packet{"TCP": tcp.ACK(), "IPv6": tcp6.ACK().Payload(33), "UDP": udp.Payload(7), "options": tcp.ACK().Options(8)}
+	for _, where := range []map[int]bool{{here: true}, {here + 1: true}, {here: true}, nil} {
+		l.each(func(b *bed) { b.ports = []Port{{Interface: here, Partial: where[here]}}; b.publish() })
+		if err := l.steering.SetPartial(where); err != nil {
+			t.Fatal(err)
+		}
+		for name, p := range packets {
+			if !l.send(p.Frame(t)) {
+				t.Errorf("%s, partial sums by %v: a whole one went to the worker", name, where)
+			}
+			if taken := l.send(leaveSum(p.Frame(t))); taken == where[here] {
+				t.Errorf("%s, partial sums by %v: a partial one by the lane %v", name, where, taken)
+			}
+		}
+	}
 }
 
 // Without the servers' records, or closed, the lane takes nothing.
