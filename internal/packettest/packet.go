@@ -234,6 +234,12 @@ func (p Packet) Payload(n int) Packet {
 // Data gives it a payload.
 func (p Packet) Data(b []byte) Packet { p.payload = b; return p }
 
+// Append adds to its payload.
+func (p Packet) Append(b []byte) Packet {
+	p.payload = slices.Concat(p.payload, b)
+	return p
+}
+
 // Fragment keeps only the bytes from and to of what follows the IP header and
 // its extension headers, as a fragment. To may be beyond the end.
 func (p Packet) Fragment(from, to int, more bool) Packet {

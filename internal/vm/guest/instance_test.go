@@ -215,14 +215,3 @@ func (x *instance) view(t testing.TB) view {
 	}
 	return v
 }
-
-// template is the first template of a client, nil if it has none.
-func (x *instance) template(t testing.TB, client netip.Addr) *template {
-	t.Helper()
-	for _, found := range x.view(t).templates {
-		if found.client == client {
-			return &found
-		}
-	}
-	return nil
-}

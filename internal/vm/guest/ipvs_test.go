@@ -29,9 +29,6 @@ func newIPVS(t testing.TB) (*ipvs, *wire) {
 	t.Helper()
 	k := &ipvs{ns: namespace(t)}
 	w := newWire(t, k.ns)
-	// IPVS takes what its host would take: every virtual address is the host's own.
-	must(t, k.ns.AddLocalRoute(prefix(vips4)))
-	must(t, k.ns.AddLocalRoute(prefix(vips6)))
 	k.admin(t, addService(sentinel())...)
 	return k, w
 }
@@ -70,7 +67,8 @@ func (v *virtual) admin() string {
 	case v.mark != 0:
 		return fmt.Sprintf("-f %d", v.mark)
 	}
-	return fmt.Sprintf("-%c %s", v.protocol[0], netip.AddrPortFrom(v.vip, v.port))
+	option := map[string]string{"tcp": "-t", "udp": "-u", "sctp": "--sctp-service"}[v.protocol]
+	return fmt.Sprintf("%s %s", option, netip.AddrPortFrom(v.vip, v.port))
 }
 
 func (v *virtual) adminServer(s server) string {
@@ -170,6 +168,7 @@ func (k *ipvs) switches(t testing.TB, to *setup) {
 	set("expire_quiescent_template", to.expireQuiescent)
 	set("expire_nodest_conn", to.expireNoDest)
 	set("sloppy_tcp", to.sloppy)
+	set("sloppy_sctp", to.sloppy)
 	if to.udp != k.now.udp {
 		udp := to.udp
 		if udp == 0 {
@@ -214,7 +213,7 @@ func (k *ipvs) view(t testing.TB) view {
 		switch {
 		case len(f) >= 3 && f[0] == "FWM":
 			service = fmt.Sprintf("FWM %d", hexNumber(t, f[1]))
-		case len(f) >= 3 && (f[0] == "TCP" || f[0] == "UDP"):
+		case len(f) >= 3 && (f[0] == "TCP" || f[0] == "UDP" || f[0] == "SCTP"):
 			service = f[0] + " " + hexAddrPort(t, f[1]).String()
 		case len(f) == 6 && f[0] == "->" && service != "":
 			active, _ := strconv.Atoi(f[4])

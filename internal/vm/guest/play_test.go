@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/xlvs/xlvs/internal/packettest"
+	"github.com/xlvs/xlvs/internal/testnet"
 )
 
 // stage is the two directors that plays are shown on, made once: starting a
@@ -23,6 +24,8 @@ type stage struct {
 	ours       *instance
 	oursWire   *wire
 	plays      int
+	// differences has the headings of docs/ipvs.md, and whether a play has shown each.
+	differences map[string]bool
 }
 
 // testStage is the stage; TestPlays makes it.
@@ -30,7 +33,7 @@ var testStage *stage
 
 func newStage(t *testing.T) *stage {
 	t.Helper()
-	s := &stage{}
+	s := &stage{differences: readDifferences(t)}
 	s.kernel, s.kernelWire = newIPVS(t)
 	ns := namespace(t)
 	s.oursWire = newWire(t, ns)
@@ -54,8 +57,6 @@ type play struct {
 	// apart has the clients that the two directors treat differently, by their
 	// addresses: their entries are not compared. Nor are the servers' loads then.
 	apart []netip.Addr
-	// known has the clients whose templates are assured in xlvs whatever they are in IPVS.
-	known []netip.Addr
 }
 
 // begin makes a play of a family and applies its setup, which is given the play's
@@ -68,6 +69,10 @@ func begin(t *testing.T, ipv6 bool, make func(vip netip.Addr, mark uint32) setup
 	p.vip = address(fmt.Sprintf("198.51.100.%d", p.number))
 	if ipv6 {
 		p.vip = address(fmt.Sprintf("2001:db8:1::%x", p.number))
+		// A local route is not enough for ICMPv6 errors to come from it.
+		for _, ns := range []*testnet.Namespace{s.kernel.ns, s.ours.ns} {
+			must(t, ns.AddAddr("lo", netip.PrefixFrom(p.vip, 128)))
+		}
 	}
 	t.Cleanup(p.explain)
 	p.setup = make(p.vip, p.mark())
@@ -157,39 +162,92 @@ func (p *play) client(name string) netip.Addr {
 	return address(fmt.Sprintf("10.%d.%s.%s", 100+p.number, net, host))
 }
 
-// goes shows both directors a packet, which must go to one server (or nowhere)
-// in both, and compares what they list then.
+// goes shows both directors a packet, which must have one outcome in both: the same
+// frames but for MAC addresses, or answers that say the same. It compares what the
+// directors list then.
 func (p *play) goes(what string, packet packettest.Packet, want outcome) {
 	p.Helper()
-	p.differs(what, packet, want, want, "")
-}
-
-// differs is goes where the two directors do differently on purpose; why says
-// the purpose.
-func (p *play) differs(what string, packet packettest.Packet, kernel, ours outcome, why string) {
-	p.Helper()
-	gotKernel, gotOurs := p.show(packet)
-	if gotKernel != kernel {
-		p.Errorf("%s: ipvs sends it to %v, expected %v", what, gotKernel, kernel)
-	}
-	if gotOurs != ours {
-		p.Errorf("%s: xlvs sends it to %v, expected %v (ipvs: %v)", what, gotOurs, ours, gotKernel)
-	}
-	if why != "" {
-		p.Logf("%s: ipvs %v, xlvs %v: %s", what, gotKernel, gotOurs, why)
+	if got := p.alike(what, packet); got != want {
+		p.Errorf("%s: ipvs sends it to %v, expected %v", what, got, want)
 	}
 	p.compare(what)
 }
 
-// show gives a packet to both directors. An answer of the director's kernel is
-// taken for nowhere: a client of xlvs gets none.
-func (p *play) show(packet packettest.Packet) (kernel, ours outcome) {
+// alike shows both directors a packet, which must come to the same in both, and returns what
+// became of it in IPVS.
+func (p *play) alike(what string, packet packettest.Packet) outcome {
 	p.Helper()
+	kernel, ours := p.show(packet)
+	if found := unlike(p, &kernel, &ours); found != "" {
+		p.Errorf("%s: %s", what, found)
+	}
+	return kernel.outcome
+}
+
+// answers is goes for a packet that both directors answer in these words (see describe).
+func (p *play) answers(what string, packet packettest.Packet, want string) {
+	p.Helper()
+	p.differentAnswers(what, packet, want, want, "")
+}
+
+// differs is goes where the two directors do differently on purpose; why is the
+// heading in docs/ipvs.md that says so.
+func (p *play) differs(what string, packet packettest.Packet, kernel, ours outcome, why string) {
+	p.Helper()
+	k, o := p.show(packet)
+	p.expect(what, k, o, kernel, ours)
+	p.documented(what, why)
+	p.compare(what)
+}
+
+// differentAnswers is answers where the two answer differently on purpose.
+func (p *play) differentAnswers(what string, packet packettest.Packet, kernel, ours, why string) {
+	p.Helper()
+	k, o := p.show(packet)
+	p.expect(what, k, o, returned, returned)
+	if got := k.answer(p); got != kernel {
+		p.Errorf("%s: ipvs answers %q, expected %q", what, got, kernel)
+	}
+	if got := o.answer(p); got != ours {
+		p.Errorf("%s: xlvs answers %q, expected %q", what, got, ours)
+	}
+	if kernel != ours {
+		p.documented(what, why)
+	}
+	p.compare(what)
+}
+
+func (p *play) expect(what string, gotKernel, gotOurs trace, kernel, ours outcome) {
+	p.Helper()
+	if gotKernel.outcome == returned {
+		p.Logf("%s: ipvs answers %q", what, gotKernel.answer(p))
+	}
+	if gotKernel.outcome != kernel {
+		p.Errorf("%s: ipvs sends it to %v, expected %v", what, gotKernel.outcome, kernel)
+	}
+	if gotOurs.outcome != ours {
+		p.Errorf("%s: xlvs sends it to %v, expected %v (ipvs: %v)", what, gotOurs.outcome, ours, gotKernel.outcome)
+	}
+}
+
+// show gives a packet to both directors, with the same number.
+func (p *play) show(packet packettest.Packet) (kernel, ours trace) {
+	p.Helper()
+	p.setSerial(p.nextSerial() - 1)
 	var both sync.WaitGroup
-	both.Go(func() { kernel = p.stage.kernelWire.exchange(p, packet)[0] })
-	both.Go(func() { ours = p.stage.oursWire.exchange(p, packet)[0] })
+	both.Go(func() { kernel = p.stage.kernelWire.ask(p, packet) })
+	both.Go(func() { ours = p.stage.oursWire.ask(p, packet) })
 	both.Wait()
-	return max(kernel, nowhere), max(ours, nowhere)
+	return kernel, ours
+}
+
+// nextSerial is the number of the next packet that is shown.
+func (p *play) nextSerial() uint32 {
+	return max(p.stage.kernelWire.serial, p.stage.oursWire.serial) + 1
+}
+
+func (p *play) setSerial(n uint32) {
+	p.stage.kernelWire.serial, p.stage.oursWire.serial = n, n
 }
 
 // setApart leaves a client's entries out of comparisons from now on.
@@ -199,14 +257,10 @@ func (p *play) setApart(clients ...string) {
 	}
 }
 
-// staysKnown says that a client's template that moves to another server stays
-// assured in xlvs, where IPVS makes a new one that is not: what is assured is that
-// the client is no invented address.
-func (p *play) staysKnown(client string) { p.known = append(p.known, p.client(client)) }
-
 // settling is how long the directors may take to list the same: both remove what
-// has ended a little later, and a listing made while entries move is not exact.
-const settling = 3 * time.Second
+// has ended a little later, and a listing made while entries move is not exact. What
+// an SCTP client's first INIT made ends meanwhile.
+const settling = 8 * time.Second
 
 // compare compares what the directors list of the play's services and clients.
 func (p *play) compare(when string) {
@@ -229,8 +283,12 @@ func (p *play) views() (kernel, ours view) {
 	}
 	client := func(a netip.Addr) bool { return p.mine(a) && !slices.Contains(p.apart, a) }
 	kernel, ours = p.stage.kernel.view(p).only(client, service), p.stage.ours.view(p).only(client, service)
-	for i, t := range kernel.templates {
-		kernel.templates[i].assured = t.assured || slices.Contains(p.known, t.client)
+	for i := range kernel.templates { // see the difference that assured names
+		t := kernel.templates[i]
+		t.assured = true
+		if slices.ContainsFunc(ours.templates, func(o template) bool { return o.String() == t.String() }) {
+			kernel.templates[i] = t
+		}
 	}
 	if len(p.apart) > 0 {
 		kernel.loads, ours.loads = nil, nil

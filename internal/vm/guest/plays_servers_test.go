@@ -2,7 +2,10 @@
 
 package guest
 
-import "testing"
+import (
+	"net/netip"
+	"testing"
+)
 
 // playQuiesced: weight 0 keeps clients with a template, gets no new ones.
 func playQuiesced(t *testing.T, ipv6 bool) {
@@ -15,7 +18,7 @@ func playQuiesced(t *testing.T, ipv6 bool) {
 	p.goes("a new client", p.from("2").TCP(1000, 80).SYN(), 1)
 	p.goes("another new client", p.from("3").TCP(1000, 80).SYN(), 1)
 	p.weight(1, 0)
-	p.goes("a new client without servers", p.from("4").TCP(1000, 80).SYN(), nowhere)
+	p.answers("a new client without servers", p.from("4").TCP(1000, 80).SYN(), noServer(ipv6))
 	p.weight(2, 1)
 	p.goes("a new client after the return", p.from("4").TCP(1000, 80).SYN(), 2)
 }
@@ -27,8 +30,9 @@ func playExpireQuiescent(t *testing.T) {
 	p.goes("its ACK", p.from("1").TCP(1000, 80).ACK(), 2)
 	p.weight(2, 0)
 	p.goes("its connection goes on", p.from("1").TCP(1000, 80).ACK(), 2)
-	p.staysKnown("1")
 	p.goes("its new connection is scheduled anew", p.from("1").TCP(1001, 80).SYN(), 1)
+	p.assured("a template that moved", "1", false, true)
+	p.documented("a template that moved", staysKnown)
 	p.weight(2, 1)
 	p.goes("and the template is the new server's", p.from("1").TCP(1002, 80).SYN(), 1)
 	p.goes("while the first connection stays", p.from("1").TCP(1000, 80).ACK(), 2)
@@ -45,7 +49,6 @@ func playRemoved(t *testing.T) {
 	p.remove(2)
 	p.goes("its connection's packets are lost", p.from("1").TCP(1000, 80).ACK(), nowhere)
 	p.goes("a SYN of its ports too", p.from("1").TCP(1000, 80).SYN(), nowhere)
-	p.staysKnown("1")
 	p.goes("its new connection is scheduled anew", p.from("1").TCP(1001, 80).SYN(), 1)
 	p.add(2, 1)
 	p.goes("the old connection goes on", p.from("1").TCP(1000, 80).ACK(), 2)
@@ -60,9 +63,17 @@ func playExpireNoDest(t *testing.T) {
 	p.goes("its ACK", p.from("1").TCP(1000, 80).ACK(), 2)
 	p.goes("a second client", p.from("2").TCP(1000, 80).SYN(), 1)
 	p.goes("a third client's datagram", p.from("3").UDP(1000, 443), 2)
-	p.setApart("1", "3") // IPVS forgets all connections of a removed server at once, xlvs each at its next packet
+	p.setApart("1", "3")
 	p.remove(2)
-	p.goes("a segment of the lost connection", p.from("1").TCP(1000, 80).ACK(), nowhere)
+	third := netip.AddrPortFrom(p.client("3"), 1000)
+	await(t, "the end of all its connections in ipvs", func() bool {
+		return p.stage.kernel.view(p).stateOf(third) == ""
+	})
+	if p.stage.ours.view(p).stateOf(third) == "" {
+		t.Error("xlvs has forgotten a connection without a packet")
+	}
+	p.documented("connections of a removed server", oneByOne)
+	p.answers("a segment of the lost connection", p.from("1").TCP(1000, 80).Numbers(5, 7).ACK(), reset(" RST seq 7 ack 0"))
 	p.goes("a SYN of its ports", p.from("1").TCP(1000, 80).SYN(), 1)
 	p.goes("the datagram's next", p.from("3").UDP(1000, 443), 1)
 	p.goes("the second client goes on", p.from("2").TCP(1000, 80).ACK(), 1)
@@ -86,13 +97,13 @@ func playQuiescedExpireNoDest(t *testing.T) {
 // below the lower one.
 func playThresholds(t *testing.T) {
 	p := begin(t, false, with(byAddress("udp", 53, "rr", 0,
-		server{number: 1, weight: 1, upper: 2, lower: 2}, server{number: 2, weight: 1, upper: 3}), func(s *setup) { s.udp = 3 }))
+		server{number: 1, weight: 1, upper: 2, lower: 2}, server{number: 2, weight: 1, upper: 3}), func(s *setup) { s.udp = 10 }))
 	p.goes("1", p.from("1").UDP(1000, 53), 2)
 	p.goes("2", p.from("2").UDP(1000, 53), 1)
 	p.goes("3", p.from("3").UDP(1000, 53), 2)
 	p.goes("4: server 1 is full", p.from("4").UDP(1000, 53), 1)
 	p.goes("5: server 2 is full", p.from("5").UDP(1000, 53), 2)
-	p.goes("6: none is left", p.from("6").UDP(1000, 53), nowhere)
+	p.answers("6: none is left", p.from("6").UDP(1000, 53), noServer(false))
 	p.goes("a known connection goes on", p.from("1").UDP(1000, 53), 2)
 	p.until("the connections' end", func(v view) bool { return len(v.connections) == 0 })
 	p.goes("7: both are back", p.from("7").UDP(1000, 53), 1)
@@ -110,4 +121,34 @@ func playPersistentThresholds(t *testing.T) {
 	p.goes("another: server 2 is full", p.from("2").TCP(1000, 80).SYN(), 1)
 	p.goes("another still", p.from("3").TCP(1000, 80).SYN(), 1)
 	p.goes("the first client's next connection, by its template", p.from("1").TCP(1001, 80).SYN(), 2)
+}
+
+// playRemovedReuse: a packet that begins a connection over one that has ended is
+// scheduled anew, also when the old one's server was removed. Under persistence, and
+// over one that has not ended, it is lost with the server.
+func playRemovedReuse(t *testing.T, persistence int) {
+	p := begin(t, false, byAddress("tcp", 80, "rr", persistence, servers(1, 1)...))
+	over := p.from("1").TCP(1000, 80)  // ends by a reset
+	timed := p.from("3").TCP(1000, 80) // ends straight after its SYN
+	half := p.from("5").TCP(1000, 80)  // half closed
+	p.goes("a client", over.SYN(), 2)
+	p.goes("between", p.from("2").TCP(1000, 80).SYN(), 1)
+	p.goes("another", timed.SYN(), 2)
+	p.goes("between", p.from("4").TCP(1000, 80).SYN(), 1)
+	p.goes("a third", half.SYN(), 2)
+	p.goes("the first client's ACK", over.ACK(), 2)
+	p.goes("its reset", over.RST(), 2)
+	p.goes("the other's FIN", timed.FIN(), 2)
+	p.goes("the third's ACK", half.ACK(), 2)
+	p.goes("its FIN", half.FIN().ACK(), 2)
+	p.remove(2)
+	want := outcome(1)
+	if persistence > 0 {
+		want = nowhere
+	}
+	p.goes("an ACK over CLOSE", p.from("1").TCP(1000, 80).ACK(), nowhere)
+	p.goes("a SYN over CLOSE", over.SYN(), want)
+	p.goes("a SYN over TIME_WAIT", timed.SYN(), want)
+	p.goes("a SYN over FIN_WAIT", half.SYN(), nowhere)
+	p.goes("a new connection", p.from("1").TCP(1001, 80).SYN(), 1)
 }

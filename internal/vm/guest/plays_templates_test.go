@@ -5,7 +5,6 @@ package guest
 import (
 	"net/netip"
 	"testing"
-	"time"
 )
 
 // playMask: neighbours share a template.
@@ -57,10 +56,10 @@ func playFTP(t *testing.T) {
 	p.goes("passive data of another", p.from("2").TCP(1001, 1024).SYN(), 2)
 	p.goes("data before control", p.from("3").TCP(1001, 40000).SYN(), 1)
 	p.goes("control then", p.from("3").TCP(1002, 21).SYN(), 1)
-	p.goes("a privileged port", p.from("1").TCP(1003, 1023).SYN(), nowhere)
+	p.goes("a privileged port", p.from("1").TCP(1003, 1023).SYN(), returned)
 	p.goes("port 20", p.from("1").TCP(1004, 20).SYN(), 3)
-	p.goes("from port 20", p.from("1").TCP(20, 40001).SYN(), nowhere)
-	p.goes("UDP", p.from("1").UDP(1000, 40000), nowhere)
+	p.goes("from port 20", p.from("1").TCP(20, 40001).SYN(), returned)
+	p.goes("UDP", p.from("1").UDP(1000, 40000), returned)
 }
 
 // playAllPorts: a service of port 0 keeps a client on one server on every port,
@@ -82,7 +81,7 @@ func playAllPorts(t *testing.T) {
 
 // playTemplateExpires: a template that has neither connections nor time is gone.
 func playTemplateExpires(t *testing.T) {
-	p := begin(t, false, with(byMark("rr", 4, "", servers(1, 1, 1)...), func(s *setup) { s.udp = 1 }))
+	p := begin(t, false, with(byMark("rr", 6, "", servers(1, 1, 1)...), func(s *setup) { s.udp = 1 }))
 	p.goes("a client", p.from("1").UDP(1000, 443), 3)
 	p.until("its connection's end", func(v view) bool { return len(v.connections) == 0 })
 	p.goes("the next, by its template", p.from("1").UDP(1001, 443), 3)
@@ -92,19 +91,59 @@ func playTemplateExpires(t *testing.T) {
 
 // playTemplateHeld: a template whose time is over ends with its last connection.
 func playTemplateHeld(t *testing.T) {
-	p := begin(t, false, with(byMark("rr", 2, "", servers(1, 1, 1)...), func(s *setup) { s.udp = 5 }))
-	p.goes("a client", p.from("1").UDP(1000, 443), 3)
-	time.Sleep(3 * time.Second) // beyond the template's time, within the connection's
-	kernel, ours := p.views()
-	if len(kernel.templates) != 1 || len(ours.templates) != 1 {
-		t.Fatalf("a template with a connection did not stay: %v in ipvs, %v in xlvs", kernel.templates, ours.templates)
+	p := begin(t, false, with(byMark("rr", 2, "", servers(1, 1, 1, 1)...),
+		func(s *setup) { s.udp = 8 }))
+	p.goes("a client", p.from("1").UDP(1000, 443), 4)
+	p.goes("its second datagram", p.from("1").UDP(1000, 443), 4)
+	p.goes("a client that sends one only", p.from("2").UDP(1000, 443), 3)
+	p.setApart("1", "2") // IPVS sets the template's timer to 60 s
+	await(t, "the template's end in xlvs", func() bool { return p.ourTemplate("2") == nil })
+	if k, o := p.kernelTemplate("1"), p.ourTemplate("1"); k == nil || o == nil {
+		t.Fatalf("a template with a connection did not stay: %v in ipvs, %v in xlvs", k, o)
 	}
-	p.setApart("1") // IPVS has set the template's timer to 60 s
-	p.differs("a connection after the template's time, while it has another",
-		p.from("1").UDP(1001, 443), 3, 3, "the template is kept by its connection in both")
-	await(t, "the template's end in xlvs", func() bool {
-		return p.stage.ours.template(p, p.client("1")) == nil
-	})
-	p.differs("a connection after all connections' end", p.from("1").UDP(1002, 443), 3, 2,
-		"IPVS looks only every 60 s whether a template that outlived its timer has connections (ip_vs_conn_expire), and keeps 60 s as its timeout; in xlvs it ends with them")
+	p.goes("a connection after the template's time", p.from("1").UDP(1001, 443), 4)
+	p.differs("one after that of one datagram", p.from("2").UDP(1001, 443), 3, 2, oneHoldsNot)
+	await(t, "the template's end in xlvs", func() bool { return p.ourTemplate("1") == nil })
+	p.differs("one after all connections' end", p.from("1").UDP(1002, 443), 4, 1, templateEnds)
+}
+
+// kernelTemplate and ourTemplate are a client's template, nil if it has none.
+func (p *play) kernelTemplate(client string) *template {
+	p.Helper()
+	v := p.stage.kernel.view(p)
+	return v.templateOf(p.client(client))
+}
+
+func (p *play) ourTemplate(client string) *template {
+	p.Helper()
+	v := p.stage.ours.view(p)
+	return v.templateOf(p.client(client))
+}
+
+// playAssured: what tells that a client is no invented address.
+func playAssured(t *testing.T) {
+	p := begin(t, false, byMark("rr", 300, "", servers(1)...))
+	p.goes("a SYN", p.from("1").TCP(1000, 80).SYN(), 1)
+	p.assured("a SYN", "1", false, false)
+	p.goes("an ACK", p.from("1").TCP(1000, 80).ACK(), 1)
+	p.assured("an ACK", "1", true, true)
+	p.goes("a SYN", p.from("2").TCP(1000, 80).SYN(), 1)
+	p.goes("a SYN of another port", p.from("2").TCP(1001, 80).SYN(), 1)
+	p.assured("two SYNs", "2", false, true)
+	p.goes("a datagram", p.from("3").UDP(1000, 443), 1)
+	p.assured("a datagram", "3", false, false)
+	p.goes("another", p.from("3").UDP(1000, 443), 1)
+	p.assured("two datagrams", "3", false, true)
+	p.documented("two of something", assuredSooner)
+}
+
+// assured wants a client's template to be assured, or not, in each director.
+func (p *play) assured(what, client string, kernel, ours bool) {
+	p.Helper()
+	k, o := p.kernelTemplate(client), p.ourTemplate(client)
+	if k == nil || o == nil {
+		p.Errorf("%s: no template: %v in ipvs, %v in xlvs", what, k, o)
+	} else if k.assured != kernel || o.assured != ours {
+		p.Errorf("%s: assured %t in ipvs, %t in xlvs, want %t and %t", what, k.assured, o.assured, kernel, ours)
+	}
 }

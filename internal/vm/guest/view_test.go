@@ -46,6 +46,26 @@ func (t template) String() string {
 	return fmt.Sprintf("template of %s for %v at server %d, assured %t", t.of, t.client, t.server, t.assured)
 }
 
+// stateOf is the state of a client's connection, "" if there is none.
+func (v view) stateOf(client netip.AddrPort) string {
+	for _, c := range v.connections {
+		if c.client == client {
+			return c.state
+		}
+	}
+	return ""
+}
+
+// templateOf is a client's first template, nil if it has none.
+func (v view) templateOf(client netip.Addr) *template {
+	for _, t := range v.templates {
+		if t.client == client {
+			return &t
+		}
+	}
+	return nil
+}
+
 // only keeps what a filter of clients and one of services let through, sorted.
 func (v view) only(client func(netip.Addr) bool, service func(string) bool) view {
 	out := view{loads: map[string]load{}}

@@ -59,7 +59,7 @@ type outcome int
 
 const (
 	nowhere  outcome = 0  // no trace of it
-	returned outcome = -1 // an answer of the director's own to the client: ICMP unreachable, a TCP reset
+	returned outcome = -1 // an answer of the director's own to the client: an ICMP error, a TCP reset
 )
 
 func (o outcome) String() string {
@@ -72,6 +72,13 @@ func (o outcome) String() string {
 	return fmt.Sprintf("server %d", int(o))
 }
 
+// trace is what came out of a director for one packet.
+type trace struct {
+	outcome outcome
+	sent    []byte
+	came    [][]byte // several where a packet was cut into fragments
+}
+
 // wire is the far end of a director's only interface: it sends as all clients,
 // and receives as all real servers and as the clients' router. None of them is
 // really there: the director's kernel has fixed neighbour entries for them.
@@ -80,12 +87,16 @@ type wire struct {
 	director packettest.MAC
 	serial   uint32 // of the packet sent last
 	buffer   []byte
-	// sent and received are the last numbered frames of exchange, each way.
-	sent, received []byte
 }
 
-// directorLink is the name of a director's interface.
-const directorLink = "eth0"
+// directorLink is the name of a director's interface, and directorMTU its MTU: less than
+// the wire's. A veth takes frames that are four bytes longer than its MTU allows, which
+// is how a packet can be too long for the way out.
+const (
+	directorLink = "eth0"
+	directorMTU  = 1400
+	tooLong      = directorMTU + 4
+)
 
 // newWire prepares a namespace as a director's, joined to a wire. What a wire
 // sends is received in order only if it is sent from one CPU (a veth hands frames
@@ -94,7 +105,7 @@ func newWire(t testing.TB, director *testnet.Namespace) *wire {
 	t.Helper()
 	far := namespace(t)
 	must(t, far.Sysctl("net.ipv6.conf.default.disable_ipv6", "1"))
-	must(t, testnet.Pair(testnet.Veth{Namespace: director, Name: directorLink}, testnet.Veth{Namespace: far, Name: "wire"}))
+	must(t, testnet.Pair(testnet.Veth{Namespace: director, Name: directorLink, MTU: directorMTU}, testnet.Veth{Namespace: far, Name: "wire", MTU: 1500}))
 	for _, p := range []string{"10.0.0.1/24", "fd00::1/64"} {
 		must(t, director.AddAddr(directorLink, prefix(p)))
 	}
@@ -106,6 +117,14 @@ func newWire(t testing.TB, director *testnet.Namespace) *wire {
 	for gateway, all := range map[string]string{"10.0.0.254": "0.0.0.0/0", "fd00::fe": "::/0"} {
 		neighbour(t, director, address(gateway), routerMAC)
 		must(t, director.ReplaceRoute(prefix(all), address(gateway)))
+	}
+	// A director's host takes every virtual address for its own, and answers as often as
+	// there is something to answer.
+	for _, all := range []string{vips4, vips6} {
+		must(t, director.AddLocalRoute(prefix(all)))
+	}
+	for _, key := range []string{"net.ipv4.icmp_ratelimit", "net.ipv6.icmp.ratelimit"} {
+		must(t, director.Sysctl(key, "0"))
 	}
 	mac, err := director.MAC(directorLink)
 	must(t, err)
@@ -155,10 +174,35 @@ func (w *wire) exchange(t testing.TB, packets ...packettest.Packet) []outcome {
 	for _, p := range packets {
 		w.send(t, p)
 	}
-	sent := w.sent
-	w.send(t, packettest.IPv4("192.0.2.250", sentinelVIP).UDP(9, sentinelPort))
-	w.sent, w.received = sent, nil
 	got := make([]outcome, len(packets))
+	w.untilSentinel(t, func(frame []byte) {
+		if serial, ok := serialOf(frame); ok && serial >= first {
+			got[serial-first] = outcomeOf(frame)
+		}
+	})
+	return got
+}
+
+// ask is exchange for one packet, and tells all that came out for it: also what does
+// not end in the packet's number, such as a reset.
+func (w *wire) ask(t testing.TB, p packettest.Packet) trace {
+	t.Helper()
+	got := trace{sent: w.send(t, p)}
+	w.untilSentinel(t, func(frame []byte) {
+		to := outcomeOf(frame)
+		if to == nowhere || !isIP(frame) {
+			return
+		}
+		got.outcome = to
+		got.came = append(got.came, bytes.Clone(frame))
+	})
+	return got
+}
+
+// untilSentinel sends the sentinel and hands on what comes out of the director before it.
+func (w *wire) untilSentinel(t testing.TB, see func(frame []byte)) {
+	t.Helper()
+	w.send(t, packettest.IPv4("192.0.2.250", sentinelVIP).UDP(9, sentinelPort))
 	for deadline := time.Now().Add(patience); ; {
 		if time.Now().After(deadline) {
 			t.Fatalf("the sentinel behind packet %d did not come out of the director within %v", w.serial, patience)
@@ -166,26 +210,24 @@ func (w *wire) exchange(t testing.TB, packets ...packettest.Packet) []outcome {
 		frame := w.receive(t)
 		serial, ok := serialOf(frame)
 		switch {
+		case frame == nil:
 		case ok && serial == w.serial && outcomeOf(frame) == sentinelServer:
-			return got
-		case ok && serial >= first && serial < w.serial:
-			got[serial-first] = outcomeOf(frame)
-			w.received = bytes.Clone(frame)
-		case len(packets) == 1 && frame != nil && outcomeOf(frame) == returned && isIP(frame):
-			got[0] = returned // a reset has no payload to know it by
+			return
+		default:
+			see(frame)
 		}
 	}
 }
 
-// send numbers a packet and puts it on the wire.
-func (w *wire) send(t testing.TB, p packettest.Packet) {
+// send numbers a packet, puts it on the wire, and returns the frame.
+func (w *wire) send(t testing.TB, p packettest.Packet) []byte {
 	t.Helper()
 	w.serial++
-	frame := p.From(routerMAC).To(w.director).ID(w.serial & 0xffff).Data(payload(w.serial)).Frame(t)
-	w.sent = frame
+	frame := p.From(routerMAC).To(w.director).ID(w.serial & 0xffff).Append(payload(w.serial)).Frame(t)
 	if _, err := unix.Write(w.socket, frame); err != nil {
 		t.Fatalf("send packet %d: %v", w.serial, err)
 	}
+	return frame
 }
 
 // receive returns the next frame, nil after a moment without one.
