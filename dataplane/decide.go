@@ -57,6 +57,11 @@ func (f *Forwarder) carry(j int, entry *affinity.Entry, p *packet.Parsed, frame 
 	if s.refreshed {
 		f.tables.Conns.RefreshTemplate(entry, f.now, s.svc.template)
 	}
+	if s.takes(p, frame) { // as xmit does, a call less for nearly all
+		s.rewrite(p, frame)
+		f.sent(s, p)
+		return Verdict{Port: s.port}
+	}
 	return f.xmit(s, p, frame, entry)
 }
 

@@ -87,9 +87,7 @@ func (f *Forwarder) Forward(frames []Frame, ifindex int, now affinity.Tick, verd
 		f.prepare()
 		f.decide(frames, verdicts)
 	}
-	for i := range frames {
-		f.counters.reasons[verdicts[i].Reason]++
-	}
+	f.counters.count(verdicts[:len(frames)])
 }
 
 // parse reads the headers. What is worth a look goes on with its key; the rest

@@ -11,8 +11,8 @@ type Frame struct {
 // FrameOf is the frame with these contents, and with no room around them.
 func FrameOf(contents []byte) Frame { return Frame{Buffer: contents, End: uint32(len(contents))} }
 
-// Bytes is the frame's contents, without capacity behind them.
-func (f *Frame) Bytes() []byte { return f.Buffer[f.Start:f.End:f.End] }
+// Bytes is the frame's contents.
+func (f *Frame) Bytes() []byte { return f.Buffer[f.Start:f.End] }
 
 // insert makes room for n bytes behind the first at ones, which move into the headroom.
 // It is false, and the frame as it was, if that is too small. The room holds anything.

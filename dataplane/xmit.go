@@ -11,20 +11,36 @@ import (
 // it has none yet.
 func (f *Forwarder) xmit(s *server, p *packet.Parsed, frame *Frame, entry *affinity.Entry) Verdict {
 	v := Verdict{Port: s.port}
-	if p.TTL <= 1 || uint32(p.Tags)<<16|uint32(p.VLAN) != s.tagging || frame.End-frame.Start-uint32(p.L3) > s.longest {
+	if !s.takes(p, frame) {
 		if v = f.adapt(s, p, frame, entry); v.Reason != Forwarded {
 			return v
 		}
 	}
-	contents := frame.Buffer[frame.Start:]
-	hop(contents[p.L3:])
+	s.rewrite(p, frame)
+	f.sent(s, p)
+	return v
+}
+
+// takes reports whether the frame may leave to the server as it is.
+func (s *server) takes(p *packet.Parsed, frame *Frame) bool {
+	return p.TTL > 1 && uint32(p.Tags)<<16|uint32(p.VLAN) == s.tagging &&
+		frame.End-frame.Start-uint32(p.L3) <= s.longest
+}
+
+// rewrite makes the frame what it is on its way to the server.
+func (s *server) rewrite(p *packet.Parsed, frame *Frame) {
+	b := frame.Buffer[frame.Start:]
 	switch s.method {
 	case service.Direct:
-		direct(s, contents)
+		direct(s, b)
 	}
+	hop(b[p.L3:])
+}
+
+// sent counts a packet to a server.
+func (f *Forwarder) sent(s *server, p *packet.Parsed) {
 	f.chosen = s.id
 	f.counters.carried(s.id.Number(), int(p.Len))
-	return v
 }
 
 // hop takes one hop from the TTL or hop limit, which is at least 2.

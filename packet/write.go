@@ -11,16 +11,15 @@ func (h IPv4) DontFragment() bool {
 }
 
 // DecrementTTL takes one hop from the TTL, which is at least 1. The header's checksum
-// follows: the TTL is the upper half of its word, so 0x0100 goes to the sum (RFC 1141;
-// ip_decrease_ttl). It never becomes 0xffff, as RFC 1624 wants.
+// follows: the TTL is the upper half of its word, so 0x0100 goes to the sum, and a carry
+// round to its end (RFC 1141; ip_decrease_ttl). It never becomes 0xffff, as RFC 1624 wants.
 func (h IPv4) DecrementTTL() {
-	b := (*[IPv4Len]byte)(h)                       // checks the length once
-	w := binary.BigEndian.Uint32(b[ip4TTL:ip4Src]) // TTL, protocol, checksum
-	sum := w&0xffff + 0x0100
-	if sum >= 0xffff {
-		sum++
+	b := (*[ip4Src - ip4TTL]byte)(h[ip4TTL:])
+	w := binary.BigEndian.Uint32(b[:]) // TTL, protocol, checksum
+	if uint16(w) >= 0xfeff {
+		w -= 0xffff // a carry less into the protocol, and one more to the sum
 	}
-	binary.BigEndian.PutUint32(b[ip4TTL:ip4Src], w&0xffff0000-1<<24|sum&0xffff)
+	binary.BigEndian.PutUint32(b[:], w-(1<<24-0x0100))
 }
 
 // DecrementHopLimit takes one hop from the hop limit, which is at least 1.
