@@ -22,10 +22,12 @@ type Config struct {
 	Marks      []MarkRule // first match wins
 	Services   []Service  // in the file's order
 	// Refuse is what is told to who sent a packet that is claimed but has no service.
-	Refuse    service.Refusal
-	Addresses Addresses
-	Control   Control
-	Log       Log
+	Refuse service.Refusal
+	// ExpireNoDest is what becomes of connections whose service was removed.
+	ExpireNoDest bool
+	Addresses    Addresses
+	Control      Control
+	Log          Log
 
 	warnings Errors
 }

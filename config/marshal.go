@@ -90,6 +90,7 @@ func (c *Config) hostSettings() []setting {
 		{"tables.templates", strconv.Itoa(c.Tables.Templates)},
 		{"tables.templates6", strconv.Itoa(c.Tables.Templates6)},
 		{"tables.servers", strconv.Itoa(c.Tables.Servers)},
+		{"defaults.expire_nodest", strconv.FormatBool(c.ExpireNoDest)},
 		{"defaults." + keyRefuse, c.Refuse.String()},
 		{"addresses.add", strconv.FormatBool(c.Addresses.Add)},
 	}

@@ -21,7 +21,7 @@ func readConfig(root value) *Config {
 	c.Interfaces = readInterfaces(f)
 	marks := readMarks(f.at("marks"), c.Interfaces)
 	def := readDefaults(f.at("defaults"))
-	c.Refuse = def.switches.Refuse
+	c.Refuse, c.ExpireNoDest = def.switches.Refuse, def.switches.ExpireNoDest
 	services := readServices(f.at("services"), def, marks)
 	c.Marks, c.Services = marks.rules, services.resolved()
 	services.check(c.Tables.Servers, f)

@@ -75,6 +75,7 @@ type Director struct {
 	host     *links.Watcher
 	concerns concerns
 	floods   floodWatch
+	sums     sumWatch
 	socket   *socketServer
 	rates    map[service.ID]*estimator
 	bases    map[service.ID]Traffic // what the number's former servers had

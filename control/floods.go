@@ -88,8 +88,8 @@ func (w *floodWatch) update(counts [floodKinds]uint64, now time.Time) {
 	}
 }
 
-// watchFloods reads the counters.
-func (d *Director) watchFloods(now time.Time) {
+// watchCounters reads the counters once a second.
+func (d *Director) watchCounters(now time.Time) {
 	var counts [floodKinds]uint64
 	var reasons [dataplane.Reasons]uint64
 	var notes [dataplane.Notes]uint64
@@ -97,6 +97,11 @@ func (d *Director) watchFloods(now time.Time) {
 		w.Forwarder().Reasons(&reasons)
 		w.Forwarder().Notes(&notes)
 	}
+	var frames uint64
+	for _, n := range reasons {
+		frames += n
+	}
+	d.sums.update(notes[dataplane.ChecksumCompleted], frames)
 	counts[floodAnswers] = notes[dataplane.AnswerLimited]
 	stats := d.tables.Stats()
 	for _, t := range []affinity.TableStats{stats.Connections4, stats.Connections6} {

@@ -86,6 +86,7 @@ func (d *Director) fillHost(s *dataplane.Snapshot) {
 			Interface: p.index,
 			Answer4:   answerSource(host, p.index, false, virtual),
 			Answer6:   answerSource(host, p.index, true, virtual),
+			Partial:   p.partial,
 			MACs:      portMACs(host, p.index, d.macs(p.config.Name)),
 		})
 	}
@@ -93,7 +94,7 @@ func (d *Director) fillHost(s *dataplane.Snapshot) {
 	for _, addr := range host.Locals() {
 		s.Own[packet.AddrFrom(addr)] = struct{}{}
 	}
-	s.Refuse = d.config.Refuse
+	s.Refuse, s.ExpireNoDest = d.config.Refuse, d.config.ExpireNoDest
 }
 
 // answerSource is where answers come from that leave by an interface; the zero Addr if the host

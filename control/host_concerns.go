@@ -27,6 +27,8 @@ type portFacts struct {
 	features     map[string]bool
 	peer         string
 	peerFeatures map[string]bool
+	// completed: workers have had to complete checksums of late (sumWatch).
+	completed bool
 }
 
 // Features, as ethtool -k prints them raw.
@@ -39,14 +41,20 @@ const (
 // checksumFeatures leave the sums of packets to the interface.
 var checksumFeatures = []string{"tx-checksum-ip-generic", "tx-checksum-ipv4", "tx-checksum-ipv6"}
 
-// partial tells whether frames may come with partial checksums: a veth hands them over as
-// its peer left them.
+// maybePartial tells whether workers must look for partial checksums: a veth hands frames
+// over as its peer left them.
+func (f *portFacts) maybePartial() bool {
+	return f.veth && (f.peerFeatures == nil || f.partial())
+}
+
+// partial tells whether frames come with partial checksums. What a peer that is not to be
+// seen does shows in what workers have to do.
 func (f *portFacts) partial() bool {
-	if !f.veth {
+	switch {
+	case !f.veth:
 		return false
-	}
-	if f.peerFeatures == nil {
-		return true // not to be seen, and so it is when nobody has changed it
+	case f.peerFeatures == nil:
+		return f.completed
 	}
 	return slices.ContainsFunc(checksumFeatures, func(name string) bool {
 		return f.peerFeatures[name]
@@ -75,8 +83,8 @@ func (f *portFacts) concerns() (all []concern) {
 		if f.peer != "" {
 			where = f.peer
 		}
-		add("partial", "frames from its peer (%s) may have no checksums yet, "+
-			"as veth interfaces send them; workers complete them, which takes time: ethtool -K PEER tx off, at the sender", where)
+		add("partial", "frames from its peer (%s) have no checksums yet, as veth interfaces send them; "+
+			"workers complete them, and the express lane is closed: ethtool -K PEER tx off, at the sender", where)
 	}
 	return all
 }
@@ -174,9 +182,9 @@ func (d *Director) judgeHost() {
 		}
 		f := d.portFacts(host, p, tagged[i])
 		// In generic mode frames of guests and containers may come as they left them, too.
-		partial := f.partial() || p.attached == bpf.Generic
+		partial := f.maybePartial() || p.attached == bpf.Generic
 		moved = moved || partial != p.partial
-		p.partial = partial
+		p.partial, p.unsummed = partial, f.partial()
 		ports = append(ports, f)
 		now = append(now, f.concerns()...)
 	}
@@ -200,7 +208,7 @@ func (d *Director) portFacts(host *links.Host, p *port, tagged bool) portFacts {
 	link := host.Links[p.index]
 	f := portFacts{
 		name: p.config.Name, mtu: link.MTU, fits: d.umemConfig().MaxMTU(),
-		tagged: tagged, veth: link.Kind == "veth",
+		tagged: tagged, veth: link.Kind == "veth", completed: d.sums.partial,
 	}
 	if p.attached == bpf.Generic {
 		for _, below := range host.Beneath(p.index) {

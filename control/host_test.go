@@ -83,7 +83,7 @@ func TestPartialSumsAreSeenAtThePeer(t *testing.T) {
 	b := newHostBed(t, hostPolicy)
 	p := b.port("eth0", bpf.Native)
 	got := b.concerns(p)
-	if len(got) != 1 || !strings.Contains(got[0], "frames from its peer (peer) may have no checksums yet") {
+	if len(got) != 1 || !strings.Contains(got[0], "frames from its peer (peer) have no checksums yet") {
 		t.Fatalf("a veth as it is made: %q", got)
 	}
 	must(t, b.ns.WireFrames("peer"))

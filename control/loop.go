@@ -31,9 +31,9 @@ func (d *Director) loop(ctx context.Context) {
 		case <-d.vips.changed():
 			d.show()
 		case <-recover.C:
-			d.recoverPorts()
+			d.watchCounters(time.Now())
 			d.judgeHost()
-			d.watchFloods(time.Now())
+			d.recoverPorts()
 		case do := <-d.requests:
 			do()
 		case <-d.trialEnds():
