@@ -41,9 +41,11 @@ func newCounters(servers int) *counters {
 func (c *counters) count(verdicts []Verdict) {
 	forwarded := uint64(0)
 	for i := range verdicts {
-		if r := verdicts[i].Reason; r == Forwarded {
+		switch r := verdicts[i].Reason; r {
+		case Forwarded:
 			forwarded++
-		} else {
+		case held:
+		default:
 			c.reasons[r]++
 		}
 	}

@@ -24,6 +24,9 @@ func (f *Forwarder) unknown(j, m int, frame *Frame) Verdict {
 	p := &f.parsed[f.known.frame[j]]
 	switch p.Kind {
 	case packet.KindFragment:
+		if f.patient {
+			return Verdict{Reason: held}
+		}
 		return Verdict{Reason: FragmentUnknown}
 	case packet.KindError:
 		return Verdict{Reason: ErrorUnknown}
@@ -151,4 +154,5 @@ func (f *Forwarder) noteFragment(p *packet.Parsed, v Verdict) {
 	timeout := f.snapshot.lookup(f.chosen).svc.timeouts[affinity.StateFragment]
 	conns := &f.tables.Conns
 	conns.SetFragment(conns.Hash(key), key, f.chosen, &affinity.Entry{}, f.now, timeout)
+	f.plane.noted.Add(1)
 }

@@ -20,6 +20,7 @@ type Forwarder struct {
 	snapshot *Snapshot
 	now      affinity.Tick
 	ifindex  uint32
+	patient  bool         // whether somebody holds fragments that come before their first
 	in       int          // the port that the batch came by; -1 if the snapshot has it not
 	chosen   service.ID   // the server of the frame forwarded last
 	about    about        // for an answer

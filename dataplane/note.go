@@ -19,11 +19,15 @@ const (
 	// TemplateFull: there was no room for a client's template. Its connection goes on
 	// without persistence.
 	TemplateFull
+	// FragmentHeld: a later fragment came before its first one, and was held for a moment.
+	FragmentHeld
 	// Notes is how many there are.
 	Notes
 )
 
-var noteNames = [Notes]string{"answered", "answer_limited", "fragmented", "checksum_completed", "template_full"}
+var noteNames = [Notes]string{"answered", "answer_limited", "fragmented", "checksum_completed", "template_full",
+	"fragment_held",
+}
 
 // String is the note's name, which is also its counter's.
 func (n Note) String() string { return noteNames[n] }

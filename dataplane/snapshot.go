@@ -183,6 +183,8 @@ type Plane struct {
 	Tables   *affinity.Tables
 	servers  int // the highest server number there may be
 	snapshot atomic.Pointer[Snapshot]
+	// noted counts first fragments. Any worker adds to it.
+	noted atomic.Uint32
 }
 
 // NewPlane returns a plane with its first snapshot. Server numbers are at most

@@ -10,8 +10,11 @@ func malformed(m packet.Malformed) Reason { return MalformedBase + Reason(m) - 1
 
 // String is the reason's name, which is also its counter's.
 func (r Reason) String() string {
-	if r < MalformedBase {
+	switch {
+	case r < MalformedBase:
 		return reasonNames[r]
+	case r == held:
+		return "held"
 	}
 	return "malformed_" + packet.Malformed(r-MalformedBase+1).String()
 }

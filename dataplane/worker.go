@@ -56,6 +56,10 @@ type Worker struct {
 	frames    []Frame
 	verdicts  []Verdict
 	fragments []ring.Desc   // of one packet
+	held      []heldFrame   // in the order in which they came
+	spare     []heldFrame   // as many, for the next order
+	again     []heldFrame   // of the batch at hand, if it was held before
+	noted     uint32        // as of Plane, when those held were last looked for
 	checked   affinity.Tick // when check last looked
 	patience  patience
 
@@ -106,12 +110,15 @@ func newWorker(plane *Plane, config WorkerConfig, umem *ring.UMEM) (*Worker, err
 		frames:    make([]Frame, config.Batch),
 		verdicts:  make([]Verdict, config.Batch),
 		fragments: make([]ring.Desc, maxFragments),
+		held:      make([]heldFrame, 0, mostHeld),
+		spare:     make([]heldFrame, 0, mostHeld),
 		mail:      make(chan func(), 16),
 		done:      make(chan struct{}),
 	}
 	for i := range w.ports {
 		w.ports[i].reserve(config.Batch)
 	}
+	w.forwarder.patient = true
 	start := time.Now()
 	w.patience.now = func() time.Duration { return time.Since(start) }
 	return w, nil
@@ -178,7 +185,11 @@ const checkPeriod = time.Second
 // sleep waits for a frame, for room to send, or for Do.
 func (w *Worker) sleep() {
 	w.flush()
-	if err := w.waiter.Wait(w.sockets, checkPeriod); err != nil {
+	longest := checkPeriod
+	if len(w.held) > 0 {
+		longest = heldPoll
+	}
+	if err := w.waiter.Wait(w.sockets, longest); err != nil {
 		// Out of memory or descriptors, which others cause and end.
 		time.Sleep(time.Millisecond)
 	}
@@ -227,7 +238,7 @@ func (w *Worker) round() int {
 			total += n
 		}
 	}
-	if total > 0 {
+	if w.release(now) || total > 0 {
 		w.flush()
 	}
 	return total
@@ -237,12 +248,17 @@ func (w *Worker) round() int {
 // to a transmit ring or back to the free ones.
 func (w *Worker) batch(in int, descs []ring.Desc, now affinity.Tick) {
 	frames, verdicts := w.frames[:len(descs)], w.verdicts[:len(descs)]
+	if len(w.held) == 0 && w.again == nil {
+		w.noted = w.forwarder.plane.noted.Load() // before any fragment of the batch is looked for
+	}
 	for i, d := range descs {
 		frames[i] = w.frame(d)
 	}
 	w.forwarder.Forward(frames, w.ports[in].index, now, verdicts)
 	for i := range verdicts {
 		switch v := &verdicts[i]; {
+		case v.Reason == held:
+			w.hold(i, descs[i], now)
 		case !v.leaves():
 			w.umem.Free(descs[i])
 		case v.MTU != 0:

@@ -177,3 +177,93 @@ func TestWorkerTakesBackWhatItCannotSend(t *testing.T) {
 		t.Errorf("no_server %d, forwarded %d, answered %d, want 1, 1, 0", reasons[NoServer], reasons[Forwarded], notes[Answered])
 	}
 }
+
+// reasons are the counts so far.
+func (r *rig) reasons() (sum [Reasons]uint64) {
+	r.worker.forwarder.Publish()
+	r.worker.forwarder.Reasons(&sum)
+	return sum
+}
+
+func TestWorkerHoldsFragmentsForTheirFirst(t *testing.T) {
+	r := newRig(t, 128)
+	of := func(port uint16, id uint32) [][]byte {
+		return IPv4(client, vip).UDP(port, 80).Payload(3000).ID(id).Fragments(t, 1200)
+	}
+	one, two := of(1, 7), of(2, 8)
+	if _, far := r.carry(one[2], two[1], one[1], two[2]); len(far) != 0 {
+		t.Fatalf("%d fragments left before their first", len(far))
+	}
+	_, far := r.carry(one[0])
+	want := [][]byte{one[0], one[2], one[1]} // the others as they came
+	if len(far) != len(want) {
+		t.Fatalf("%d fragments behind their first, want %d", len(far), len(want))
+	}
+	for i := range far {
+		Check(t, far[i], OneHopFurther(want[i]))
+	}
+	r.now++
+	if _, far = r.carry(two[0]); len(far) != 3 {
+		t.Errorf("%d fragments of the second, want 3", len(far))
+	}
+	if got := r.reasons(); got[Forwarded] != 6 || got[FragmentUnknown] != 0 {
+		t.Errorf("forwarded %d, fragment_unknown %d, want 6 and 0", got[Forwarded], got[FragmentUnknown])
+	}
+}
+
+// The first fragment may come by another queue, so to another worker.
+func TestWorkerHoldsFragmentsForAFirstElsewhere(t *testing.T) {
+	r := newRig(t, 128)
+	fragments := IPv6(client6, vip6).UDP(1, 80).Payload(3000).ID(7).Fragments(t, 1200)
+	r.carry(fragments[1:]...)
+	other := NewForwarder(r.plane)
+	other.Forward([]Frame{roomy(fragments[0])}, 1, r.now, []Verdict{{}})
+	if _, far := r.carry(); len(far) != len(fragments)-1 {
+		t.Errorf("%d fragments left, want %d", len(far), len(fragments)-1)
+	}
+}
+
+func TestWorkerHoldsFragmentsForAMoment(t *testing.T) {
+	r := newRig(t, 128)
+	free := r.worker.umem.FreeFrames()
+	fragments := IPv4(client, vip).UDP(1, 80).Payload(3000).ID(7).Fragments(t, 1200)
+	r.carry(fragments[1:]...)
+	r.now += heldFor - 1
+	r.carry()
+	if n := r.reasons()[FragmentUnknown]; n != 0 {
+		t.Errorf("%d fragments given up after a tick, want none", n)
+	}
+	r.now++
+	r.carry()
+	if n := r.reasons()[FragmentUnknown]; n != 2 {
+		t.Errorf("%d fragments given up, want 2", n)
+	}
+	if now := r.worker.umem.FreeFrames(); now != free {
+		t.Errorf("%d frames are free, before %d", now, free)
+	}
+	if _, far := r.carry(fragments[0]); len(far) != 1 {
+		t.Errorf("%d fragments left, want the first", len(far))
+	}
+}
+
+func TestWorkerHoldsSoManyFragments(t *testing.T) {
+	r := newRig(t, 256)
+	later := func(id int) []byte {
+		return IPv4(client, vip).UDP(1, 80).Payload(64).ID(uint32(id)).Fragment(32, 72, false).Frame(t)
+	}
+	for id := range mostHeld + 10 {
+		r.carry(later(id))
+	}
+	if n := r.reasons()[FragmentUnknown]; n != 10 {
+		t.Errorf("%d fragments given up, want 10", n)
+	}
+	first := IPv4(client, vip).UDP(1, 80).Payload(64).ID(3).Fragment(0, 32, true).Frame(t)
+	if _, far := r.carry(first); len(far) != 2 {
+		t.Errorf("%d fragments left, want two", len(far))
+	}
+	var notes [Notes]uint64
+	r.worker.forwarder.Notes(&notes)
+	if notes[FragmentHeld] != mostHeld {
+		t.Errorf("%d held, want %d", notes[FragmentHeld], mostHeld)
+	}
+}

@@ -47,6 +47,13 @@ func FuzzDesc(f *testing.F) {
 			for i := range b {
 				b[i]++
 			}
+			whole, start := u.Whole(d)
+			if inside != (whole != nil) || inside && (len(whole) != 2048 || cap(whole) != 2048 || u.Part(d, start, start+d.Len) != d) {
+				t.Fatalf("%+v: inside %v, %d bytes, begins at %d", d, inside, len(whole), start)
+			}
+			if len(b) > 0 && &whole[start] != &b[0] {
+				t.Fatalf("%+v: the whole frame is another", d)
+			}
 			if grown, ok := u.Prepend(d, grow); ok && grown.Addr/2048 != d.Addr/2048 {
 				t.Fatalf("%+v grew by %d into %+v", d, grow, grown)
 			}
