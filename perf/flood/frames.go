@@ -48,8 +48,13 @@ type stream struct {
 	kind  string
 	n     uint64
 	state uint64 // of the generator of pseudo-random numbers, xorshift
-	last  flow
+	sent  [lag]flow // the first frames so far
+	due   flow      // of the next second frame
 }
+
+// lag is how many first frames lie between the first and the second one of a sender: a
+// second frame that came at once would overtake the decision on the first.
+const lag = 4096
 
 func (s *stream) random() uint32 {
 	s.state ^= s.state << 13
@@ -68,14 +73,14 @@ func (s *stream) next() flow {
 	f := flow{source: spoofed4 | s.random()&0xffffff, port: uint16(1024 + s.random()%64000), to: webPort, flags: packet.SYN}
 	switch s.kind {
 	case kindSYNACK, kindSYNACK6:
-		if n%2 == 1 {
-			f = s.last
+		var second bool
+		if f, second = s.paired(n, f); second {
 			f.flags = packet.ACK
 		}
 	case kindUDP, kindUDP2:
 		f.to = dnsPort
-		if s.kind == kindUDP2 && n%2 == 1 {
-			f = s.last
+		if s.kind == kindUDP2 {
+			f, _ = s.paired(n, f)
 		}
 	case kindACK:
 		f.flags = packet.ACK
@@ -93,8 +98,21 @@ func (s *stream) next() flow {
 			f.flags = packet.ACK
 		}
 	}
-	s.last = f
 	return f
+}
+
+// paired is a new flow for each even frame, and for each odd one the flow that began lag
+// even frames before. Until there is one, odd frames are of new flows, too.
+func (s *stream) paired(n uint64, fresh flow) (f flow, second bool) {
+	if n%2 == 1 {
+		if s.due.port == 0 {
+			return fresh, false
+		}
+		return s.due, true
+	}
+	at := &s.sent[n/2%lag]
+	s.due, *at = *at, fresh
+	return fresh, false
 }
 
 // ofIPv6 and ofUDP say what a kind's frames are.
