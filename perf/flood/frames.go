@@ -47,7 +47,7 @@ type flow struct {
 type stream struct {
 	kind  string
 	n     uint64
-	state uint64 // of the generator of pseudo-random numbers, xorshift
+	state uint64    // of the generator of pseudo-random numbers, xorshift
 	sent  [lag]flow // the first frames so far
 	due   flow      // of the next second frame
 }
