@@ -62,6 +62,9 @@ func (s *Steering) tellOwnLocked(at netlink.Link) error {
 func (s *Steering) SetPartial(interfaces map[int]bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if maps.Equal(s.partial, interfaces) {
+		return nil
+	}
 	s.partial = maps.Clone(interfaces)
 	return s.setLocalsLocked(s.locals)
 }

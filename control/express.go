@@ -105,7 +105,16 @@ func (d *Director) setExpress() error {
 
 // openExpress opens the express lane to the servers of the snapshot in force, on
 // the ports that may have it as last judged, and closes it to all others.
-func (d *Director) openExpress() error { return d.steering.SetServers(d.expressServers()) }
+func (d *Director) openExpress() error {
+	partial := map[int]bool{}
+	for _, p := range d.plane.Snapshot().Ports {
+		partial[p.Interface] = p.Partial
+	}
+	if err := d.steering.SetPartial(partial); err != nil {
+		return err
+	}
+	return d.steering.SetServers(d.expressServers())
+}
 
 // followExpress is openExpress for what changes of itself, where there is nobody to
 // return an error to. A lane that cannot be told of new servers is closed.
