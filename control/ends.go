@@ -10,15 +10,7 @@ import (
 // when the other ports are looked at, too: what one of them takes in generic mode the kernel
 // may have merged (GRO), and a merged frame that is redirected is lost where nobody counts
 // it. There is one record a server, whatever port a frame came by, so that all must fit.
-//
-// A frame with a partial checksum needs a worker, too, who completes it.
 func (d *Director) bothEnds(p *port, lane Lane, ways bpf.Ways) (Lane, bpf.Ways) {
-	for _, from := range d.ports {
-		if ways != 0 && from.index != 0 && from.unsummed {
-			return Lane{false, fmt.Sprintf("frames come by %s without checksums, which workers complete: "+
-				"ethtool -K PEER tx off, at the sender", from.config.Name)}, 0
-		}
-	}
 	if ways&bpf.Redirected == 0 {
 		return lane, ways
 	}

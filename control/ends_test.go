@@ -15,13 +15,9 @@ func TestLanesAreJudgedByBothEnds(t *testing.T) {
 		own       bpf.AttachMode
 		other     bpf.AttachMode
 		otherGone bool
-		unsummed  bool
 		ways      bpf.Ways
 		want      bpf.Ways
 	}{
-		{name: "no checksums by the other", own: bpf.Native, other: bpf.Native, unsummed: true, ways: both, want: 0},
-		{name: "no checksums by the other, which is gone", own: bpf.Native, other: bpf.Native,
-			unsummed: true, otherGone: true, ways: both, want: both},
 		{name: "both native", own: bpf.Native, other: bpf.Native, ways: both, want: both},
 		{name: "the other is generic", own: bpf.Native, other: bpf.Generic, ways: both, want: bpf.Back},
 		{name: "a veth, and the other is generic", own: bpf.Native, other: bpf.Generic, ways: bpf.Redirected, want: 0},
@@ -31,7 +27,7 @@ func TestLanesAreJudgedByBothEnds(t *testing.T) {
 		{name: "closed", own: bpf.Native, other: bpf.Generic, ways: 0, want: 0},
 	} {
 		own := &port{config: config.Interface{Name: "eth0"}, index: 2, attached: test.own}
-		other := &port{config: config.Interface{Name: "eth1"}, index: 3, attached: test.other, unsummed: test.unsummed}
+		other := &port{config: config.Interface{Name: "eth1"}, index: 3, attached: test.other}
 		if test.otherGone {
 			other.index = 0
 		}

@@ -84,7 +84,7 @@ func (f *portFacts) concerns() (all []concern) {
 			where = f.peer
 		}
 		add("partial", "frames from its peer (%s) have no checksums yet, as veth interfaces send them; "+
-			"workers complete them, and the express lane is closed: ethtool -K PEER tx off, at the sender", where)
+			"workers complete them, which takes time: ethtool -K PEER tx off, at the sender", where)
 	}
 	return all
 }
@@ -184,7 +184,7 @@ func (d *Director) judgeHost() {
 		// In generic mode frames of guests and containers may come as they left them, too.
 		partial := f.maybePartial() || p.attached == bpf.Generic
 		moved = moved || partial != p.partial
-		p.partial, p.unsummed = partial, f.partial()
+		p.partial = partial
 		ports = append(ports, f)
 		now = append(now, f.concerns()...)
 	}

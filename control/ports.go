@@ -30,7 +30,6 @@ type port struct {
 	ways     bpf.Ways             // and how
 	down     bool                 // the log has it that its link is down
 	partial  bool                 // frames may come by it with partial checksums
-	unsummed bool                 // and do
 }
 
 // findPorts looks the interfaces up and refuses what cannot work, before
