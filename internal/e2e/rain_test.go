@@ -147,9 +147,9 @@ func TestForgottenConnectionIsReset(t *testing.T) {
 	})
 }
 
-// TestPartialChecksums: a client behind a veth that leaves checksums to hardware which
+// TestPartialChecksumsEitherWay: a client behind a veth that leaves checksums to hardware which
 // nobody has is served all the same, from its first request.
-func TestPartialChecksums(t *testing.T) {
+func TestPartialChecksumsEitherWay(t *testing.T) {
 	t.Parallel()
 	eachWay(t, func(t *testing.T, way string) {
 		l := newExpressLAN(t, 11)
