@@ -101,7 +101,6 @@ func (d *Director) watchCounters(now time.Time) {
 	for _, n := range reasons {
 		frames += n
 	}
-	d.sums.update(notes[dataplane.ChecksumCompleted], frames)
 	counts[floodAnswers] = notes[dataplane.AnswerLimited]
 	stats := d.tables.Stats()
 	for _, t := range []affinity.TableStats{stats.Connections4, stats.Connections6} {
@@ -111,6 +110,8 @@ func (d *Director) watchCounters(now time.Time) {
 	counts[floodTemplates] = stats.Templates4.Full + stats.Templates6.Full
 	if steering, err := d.steering.Counters(); err == nil {
 		counts[floodNoConnection] = steering[bpf.NoConnection]
+		frames += steering[bpf.Express] // a cured sender's frames come to no worker
 	}
+	d.sums.update(notes[dataplane.ChecksumCompleted], frames)
 	d.floods.update(counts, now)
 }
