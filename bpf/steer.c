@@ -16,8 +16,8 @@
  * known nor claimed, and what cannot be decided, is XDP_PASS: a frame in user space cannot
  * be handed back to the kernel.
  *
- * xlvs_steer itself is the fast path (known.h) of the common packet: untagged, IPv4 without
- * options or IPv6 without extension headers, TCP or UDP. All else, and what is not known,
+ * xlvs_steer itself is the fast path (known.h) of the common packet: with one VLAN tag or none,
+ * IPv4 without options or IPv6 without extension headers, TCP or UDP. All else, and what is not known,
  * goes the slow path, which has a parser for everything (parse.h) and the claims
  * (claims.h).
  */
@@ -262,8 +262,9 @@ __attribute__((noinline)) int slow(struct xdp_md *ctx, int why)
 }
 
 /* A common packet without an entry: only the claims are left. Its flow is filled in. */
-static __always_inline int newcomer(struct xdp_md *ctx, struct flow *flow, __u8 protocol, __u64 at)
+static __always_inline int newcomer(struct xdp_md *ctx, struct flow *flow, __u32 tag, __u8 protocol, __u64 at)
 {
+	flow->vlan = tag;
 	flow->destination.length = flow->source.length = flow->destination.space == 4 ? SPACE_BITS + 32 : SPACE_BITS + 128;
 	flow->interface = ctx->ingress_ifindex;
 	if (!flow_claimed(flow, protocol)) {
@@ -278,32 +279,32 @@ static __always_inline int newcomer(struct xdp_md *ctx, struct flow *flow, __u8 
 }
 
 /* newcomer for a packet that common4 has seen. Not static: see skip_extensions. */
-__attribute__((noinline)) int newcomer4(struct xdp_md *ctx)
+__attribute__((noinline)) int newcomer4(struct xdp_md *ctx, __u32 l3, __u32 tag)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	struct ipv4 *ip = data + sizeof(struct ethernet);
+	struct ipv4 *ip = data + l3;
 	struct ports *ports = (void *)(ip + 1);
 	struct flow flow = {.destination.space = 4};
 
-	if ((void *)(ports + 1) > end)
+	if (l3 > MAX_L3 || (void *)(ports + 1) > end)
 		return XDP_PASS;
 	copy4(flow.source.addr, ip->source);
 	copy4(flow.destination.addr, ip->destination);
 	flow.source_port = bpf_ntohs(ports->source);
 	flow.port = bpf_ntohs(ports->destination);
 	flow.dscp = ip->tos >> 2;
-	return newcomer(ctx, &flow, ip->protocol, sizeof(struct ethernet) + sizeof(*ip));
+	return newcomer(ctx, &flow, tag, ip->protocol, l3 + sizeof(*ip));
 }
 
 /* The same for common6. */
-__attribute__((noinline)) int newcomer6(struct xdp_md *ctx)
+__attribute__((noinline)) int newcomer6(struct xdp_md *ctx, __u32 l3, __u32 tag)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	struct ipv6 *ip = data + sizeof(struct ethernet);
+	struct ipv6 *ip = data + l3;
 	struct ports *ports = (void *)(ip + 1);
 	struct flow flow = {.destination.space = 6};
 
-	if ((void *)(ports + 1) > end)
+	if (l3 > MAX_L3 || (void *)(ports + 1) > end)
 		return XDP_PASS;
 	copy6(flow.source.addr, ip->source);
 	copy6(flow.destination.addr, ip->destination);
@@ -314,7 +315,7 @@ __attribute__((noinline)) int newcomer6(struct xdp_md *ctx)
 	flow.source_port = bpf_ntohs(ports->source);
 	flow.port = bpf_ntohs(ports->destination);
 	flow.dscp = (bpf_ntohl(ip->version_class_flow) >> 22) & 0x3f;
-	return newcomer(ctx, &flow, ip->next, sizeof(struct ethernet) + sizeof(*ip));
+	return newcomer(ctx, &flow, tag, ip->next, l3 + sizeof(*ip));
 }
 
 /* Whether a frame has a MAC address of its interface, one of those that are at hand. */
@@ -342,9 +343,16 @@ static __always_inline __u32 transport_states(void *header, const struct key *ke
 	return protocol == PROTO_TCP ? tcp_states(header, length) : udp_states(header, length);
 }
 
-static __always_inline int common4(struct xdp_md *ctx, void *data, void *end, int partial)
+/* How a common packet came. */
+struct way {
+	__u32 l3;  /* bytes before its IP header */
+	__u32 tag; /* VLAN, 0 without a tag */
+	__u32 partial; /* its checksum may be partial */
+};
+
+static __always_inline int common4(struct xdp_md *ctx, void *data, void *end, const struct way *way)
 {
-	struct packet p = {.ctx = ctx, .data = data, .l3 = sizeof(struct ethernet)};
+	struct packet p = {.ctx = ctx, .data = data, .l3 = way->l3, .tag = way->tag};
 	struct ipv4 *ip = p.ip = data + p.l3;
 	struct key key;
 	struct found e;
@@ -360,21 +368,21 @@ static __always_inline int common4(struct xdp_md *ctx, void *data, void *end, in
 	key.addr[0] = bpf_be64_to_cpu(*(__u64 *)&ip->source);
 	if (!find(&key, hash_of(&key, 0), 0, &e))
 		return MISSED;
-	p.states = transport_states(ip + 1, &key, p.length - sizeof(*ip), partial, 0);
+	p.states = transport_states(ip + 1, &key, p.length - sizeof(*ip), way->partial, 0);
 	return carry(&p, &e, 0);
 }
 
 /* Not static, so that its keys do not lie on the stack of xlvs_steer. */
-__attribute__((noinline)) int common6(struct xdp_md *ctx, int partial)
+__attribute__((noinline)) int common6(struct xdp_md *ctx, __u32 l3, __u32 tag, __u32 partial)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	struct packet p = {.ctx = ctx, .data = data, .l3 = sizeof(struct ethernet)};
+	struct packet p = {.ctx = ctx, .data = data, .l3 = l3, .tag = tag};
 	struct ipv6 *ip = p.ip = data + p.l3;
 	struct key key;
 	struct found e;
 	__u32 payload;
 
-	if ((void *)(ip + 1) + TCP_MIN > end)
+	if (l3 > MAX_L3 || data + sizeof(struct ethernet) > end || (void *)(ip + 1) + TCP_MIN > end)
 		return SLOW;
 	payload = bpf_ntohs(ip->payload_length);
 	if ((ip->version_class_flow & bpf_htonl(0xf0000000)) != bpf_htonl(0x60000000) ||
@@ -398,19 +406,30 @@ int xlvs_steer(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	const struct own_macs *o = &own[ctx->ingress_ifindex % OWN_SETS];
+	struct way way = {.l3 = sizeof(struct ethernet), .partial = READ(o->partial)};
 	struct ethernet *eth = data;
+	struct vlan *tag = data + sizeof(*eth);
 	int action = SLOW;
+	__be16 type;
 
-	if ((void *)(eth + 1) > end || fallback == XDP_PASS || !is_ours(data, ctx->ingress_ifindex, o))
+	if ((void *)(tag + 1) > end || fallback == XDP_PASS || !is_ours(data, ctx->ingress_ifindex, o))
 		return slow(ctx, FOREIGN);
-	if (eth->type == bpf_htons(ETH_P_IP)) {
-		action = common4(ctx, data, end, READ(o->partial));
+	type = eth->type;
+	if (type == bpf_htons(ETH_P_8021Q)) {
+		way.l3 += sizeof(*tag);
+		way.tag = bpf_ntohs(tag->tci) & VLAN_VID_MASK;
+		if (!way.tag) /* of priority alone */
+			return slow(ctx, SLOW);
+		type = tag->type;
+	}
+	if (type == bpf_htons(ETH_P_IP)) {
+		action = common4(ctx, data, end, &way);
 		if (action == MISSED)
-			return newcomer4(ctx);
-	} else if (eth->type == bpf_htons(ETH_P_IPV6)) {
-		action = common6(ctx, READ(o->partial));
+			return newcomer4(ctx, way.l3, way.tag);
+	} else if (type == bpf_htons(ETH_P_IPV6)) {
+		action = common6(ctx, way.l3, way.tag, way.partial);
 		if (action == MISSED)
-			return newcomer6(ctx);
+			return newcomer6(ctx, way.l3, way.tag);
 	}
 	if (action > TO_WORKER)
 		return action;
