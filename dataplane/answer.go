@@ -12,7 +12,8 @@ import (
 // refuse drops a packet for a reason, and tells its sender if the policy says so: what
 // was no server's to take is unreachable (ip_vs_leave), what belongs to no connection
 // is reset.
-func (f *Forwarder) refuse(reason Reason, how service.Refusal, p *packet.Parsed, frame *Frame) Verdict {
+func (f *Forwarder) refuse(reason Reason, how service.Refusal, p *packet.Parsed,
+	frame *Frame) Verdict {
 	v := Verdict{Reason: reason}
 	if how == service.RefuseDrop {
 		return v
@@ -41,7 +42,8 @@ type about struct {
 
 // answer makes an answer of a frame that has been given a verdict, if its sender may have
 // one and the budget suffices.
-func (f *Forwarder) answer(v Verdict, b *budget, build builder, p *packet.Parsed, frame *Frame) Verdict {
+func (f *Forwarder) answer(v Verdict, b *budget, build builder, p *packet.Parsed,
+	frame *Frame) Verdict {
 	if f.in < 0 || !f.answerable(&f.snapshot.Ports[f.in], p, frame) {
 		return v
 	}

@@ -11,7 +11,8 @@ func reset(frame *Frame, p *packet.Parsed, _ *about) bool {
 		return false
 	}
 	segment := frame.Bytes()[p.L4 : p.L3+p.Len]
-	if packet.PseudoHeader(p.Tuple.Src, p.Tuple.Dst, packet.TCP, len(segment)).Add(segment).Checksum() != 0 {
+	pseudo := packet.PseudoHeader(p.Tuple.Src, p.Tuple.Dst, packet.TCP, len(segment))
+	if pseudo.Add(segment).Checksum() != 0 {
 		return false
 	}
 	h := packet.TCPHeader(segment)

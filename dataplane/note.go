@@ -25,7 +25,8 @@ const (
 	Notes
 )
 
-var noteNames = [Notes]string{"answered", "answer_limited", "fragmented", "checksum_completed", "template_full",
+var noteNames = [Notes]string{
+	"answered", "answer_limited", "fragmented", "checksum_completed", "template_full",
 	"fragment_held",
 }
 

@@ -106,7 +106,8 @@ func (f *Forwarder) pick(svc *service.VirtualService, t *packet.Tuple) *server {
 
 // persistent finds the server that the client's template names, or schedules
 // the client and makes one. A second connection of the client assures it.
-func (f *Forwarder) persistent(svc *service.VirtualService, t *packet.Tuple, key *affinity.Key, hash affinity.Hash) *server {
+func (f *Forwarder) persistent(svc *service.VirtualService, t *packet.Tuple, key *affinity.Key,
+	hash affinity.Hash) *server {
 	templates := &f.tables.Templates
 	template, found := templates.Lookup(hash, key, f.now)
 	if found {
@@ -152,7 +153,8 @@ func (f *Forwarder) newTemplate(hash affinity.Hash, key *affinity.Key, s *server
 // honours tells whether a template of server s still counts
 // (ip_vs_check_template). A server that cannot be reached is like a quiesced one.
 func honours(svc *service.VirtualService, s *server) bool {
-	if svc.ExpireQuiescent && (s.real.Weight == 0 || s.real.Counts.Unreachable.Load() && !svc.KeepUnreachable) {
+	unreachable := s.real.Counts.Unreachable.Load() && !svc.KeepUnreachable
+	if svc.ExpireQuiescent && (s.real.Weight == 0 || unreachable) {
 		return false
 	}
 	return !svc.PersistentThresholds || !s.real.Counts.Overloaded.Load()

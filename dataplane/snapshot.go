@@ -80,8 +80,11 @@ type Hop struct {
 
 // NewSnapshot makes a snapshot of the services. Server numbers are at most
 // capacity; hops has the servers whose next hop is known.
-func NewSnapshot(rules *marks.Rules, table *service.Table, capacity int, hops map[service.ID]Hop, generation uint64) *Snapshot {
-	s := &Snapshot{Marks: rules, Services: table, servers: make([]server, capacity+1), Generation: generation}
+func NewSnapshot(rules *marks.Rules, table *service.Table, capacity int, hops map[service.ID]Hop,
+	generation uint64) *Snapshot {
+	s := &Snapshot{
+		Marks: rules, Services: table, servers: make([]server, capacity+1), Generation: generation,
+	}
 	for _, vs := range table.All() {
 		v := newVirtual(vs)
 		for _, real := range vs.Servers {
@@ -165,8 +168,10 @@ func (s *Snapshot) Targets() iter.Seq[Target] {
 				continue
 			}
 			t := Target{
-				ID: server.id, Port: server.port, Method: server.method, Addr: server.real.Addr, RealPort: server.real.Port,
-				VLAN: uint16(server.tagging), MTU: uint16(server.longest), MACs: server.macs, Timeouts: server.svc.timeouts,
+				ID: server.id, Port: server.port, Method: server.method,
+				Addr: server.real.Addr, RealPort: server.real.Port,
+				VLAN: uint16(server.tagging), MTU: uint16(server.longest),
+				MACs: server.macs, Timeouts: server.svc.timeouts,
 			}
 			if server.refreshed {
 				t.Template = server.svc.template

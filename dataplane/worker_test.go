@@ -143,11 +143,12 @@ func TestWorkerDropsWhatItHasNoFramesFor(t *testing.T) {
 	for _, d := range taken {
 		r.worker.umem.Free(d)
 	}
-	var reasons [Reasons]uint64
-	r.worker.forwarder.Publish()
-	r.worker.forwarder.Reasons(&reasons)
-	if reasons[NoFrames] != 1 || reasons[Forwarded] != 0 {
-		t.Errorf("no_frames %d, forwarded %d, want 1 and 0", reasons[NoFrames], reasons[Forwarded])
+	reasons := r.reasons()
+	var notes [Notes]uint64
+	r.worker.forwarder.Notes(&notes)
+	if reasons[NoFrames] != 1 || reasons[Forwarded] != 0 || notes[Fragmented] != 0 {
+		t.Errorf("no_frames %d, forwarded %d, fragmented %d, want 1, 0, 0",
+			reasons[NoFrames], reasons[Forwarded], notes[Fragmented])
 	}
 }
 
@@ -168,10 +169,8 @@ func TestWorkerTakesBackWhatItCannotSend(t *testing.T) {
 		descs[i] = d
 	}
 	r.worker.batch(1, descs, r.now)
-	var reasons [Reasons]uint64
+	reasons := r.reasons()
 	var notes [Notes]uint64
-	r.worker.forwarder.Publish()
-	r.worker.forwarder.Reasons(&reasons)
 	r.worker.forwarder.Notes(&notes)
 	if reasons[NoServer] != 1 || reasons[Forwarded] != 1 || notes[Answered] != 0 {
 		t.Errorf("no_server %d, forwarded %d, answered %d, want 1, 1, 0", reasons[NoServer], reasons[Forwarded], notes[Answered])

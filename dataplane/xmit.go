@@ -54,7 +54,8 @@ func hop(ip []byte) {
 
 // adapt makes a frame fit for the way out, or says why it does not leave. A flood of first
 // packets leaves assured connections their answers: path MTU discovery needs them.
-func (f *Forwarder) adapt(s *server, p *packet.Parsed, frame *Frame, entry *affinity.Entry) Verdict {
+func (f *Forwarder) adapt(s *server, p *packet.Parsed, frame *Frame,
+	entry *affinity.Entry) Verdict {
 	b := &f.newcomers
 	if entry != nil && entry.Assured() {
 		b = &f.acquainted

@@ -45,7 +45,8 @@ func payload(frame []byte, least int, protocols ...packet.Protocol) ([]byte, err
 			return ip[header:], nil
 		}
 	}
-	return nil, fmt.Errorf("protocol %v with %d bytes, want %v with %d at least", protocol, len(ip)-header, protocols, least)
+	return nil, fmt.Errorf("protocol %v with %d bytes, want %v with %d at least",
+		protocol, len(ip)-header, protocols, least)
 }
 
 // OneHopFurther wants the frame as it was when this was called, but for its MAC
@@ -59,8 +60,7 @@ func OneHopFurther(original []byte) Checker {
 		switch ip := want[at:]; kind {
 		case packet.EtherTypeIPv4:
 			ip[8]--
-			clear(ip[10:12])
-			binary.BigEndian.PutUint16(ip[10:], packet.Sum(0).Add(ip[:packet.IPv4(ip).HeaderLen()]).Checksum())
+			packet.IPv4(ip).SetChecksum()
 		case packet.EtherTypeIPv6:
 			ip[7]--
 		}
@@ -111,7 +111,8 @@ func HasSegment(sequence, acknowledgement uint32, flags uint8) Checker {
 				h.Sequence(), h.Acknowledgement(), h.Flags(), sequence, acknowledgement, flags)
 		}
 		if h.DataOffset() != packet.TCPLen || len(b) != packet.TCPLen {
-			err = errors.Join(err, fmt.Errorf("%d bytes of segment, %d of header, want 20", len(b), h.DataOffset()))
+			err = errors.Join(err, fmt.Errorf("%d bytes of segment, %d of header, want 20",
+				len(b), h.DataOffset()))
 		}
 		return err
 	}
@@ -126,7 +127,8 @@ func HasChunk(kind, flags uint8, tag uint32) Checker {
 		}
 		want := []byte{kind, flags, 0, 4}
 		if got := packet.SCTPHeader(b).Tag(); got != tag || !bytes.Equal(b[packet.SCTPCommonLen:], want) {
-			return fmt.Errorf("verification tag %d and chunk % x, want %d and % x", got, b[packet.SCTPCommonLen:], tag, want)
+			return fmt.Errorf("verification tag %d and chunk % x, want %d and % x",
+				got, b[packet.SCTPCommonLen:], tag, want)
 		}
 		return nil
 	}
@@ -141,7 +143,8 @@ func HasError(kind, code uint8, rest uint32) Checker {
 		}
 		h := packet.ICMPHeader(b)
 		if got := binary.BigEndian.Uint32(b[4:]); h.Type() != kind || h.Code() != code || got != rest {
-			return fmt.Errorf("ICMP type %d, code %d, rest %d, want %d, %d, %d", h.Type(), h.Code(), got, kind, code, rest)
+			return fmt.Errorf("ICMP type %d, code %d, rest %d, want %d, %d, %d",
+				h.Type(), h.Code(), got, kind, code, rest)
 		}
 		return nil
 	}
