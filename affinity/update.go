@@ -26,7 +26,8 @@ const (
 // packets or two thousand at once does not.
 //
 // A reset may be forged. So an acknowledgement brings a TCP connection of grade 1 or more back
-// from CLOSE, if m says so, and one of grade 2 or more keeps in CLOSE the time that it had left.
+// from CLOSE, if m says so. One of grade 2 or more keeps the time that it had left in CLOSE, and
+// when a SYN comes behind the reset.
 func (c *Conns) Update(e *Entry, m *Moves, ev Event, now Tick, t *Timeouts) (State, Updated) {
 	from := e.State()
 	if from < NumStates && ev < MaxEvents {
@@ -85,7 +86,9 @@ func move(id, bound, old uint64, m *Moves, ev Event, now Tick, t *Timeouts) (
 	expiry := Tick(old)
 	if from != to || !settled(old, now, timeout) {
 		expiry = renewed(now, timeout)
-		if to == StateTCPClose && grade > Assured && Tick(old).After(expiry) {
+		// A reset may be forged, and so may a SYN behind it.
+		forgeable := to == StateTCPClose || to == StateTCPSynRecv
+		if forgeable && grade > Assured && Tick(old).After(expiry) {
 			expiry = Tick(old)
 		}
 	}

@@ -280,6 +280,14 @@ func TestClose(t *testing.T) {
 	if c := o.tables.Counts(1); c.Inactive.Load() != 1 || c.Active.Load() != 0 {
 		t.Errorf("%d inactive, %d active", c.Inactive.Load(), c.Active.Load())
 	}
+	for range 3 { // nor does a forged SYN behind the reset end it early
+		if o.packet(evSyn) != StateTCPSynRecv || o.entry().Expiry() != had {
+			t.Errorf("after a SYN: expiry %d, had %d", o.entry().Expiry(), had)
+		}
+		o.now += 8
+	}
+	o.packet(evAck, evRst)
+	had = o.entry().Expiry()
 	o.now = had - 8 // less is left than CLOSE has
 	if o.packet(evRst); o.entry().Expiry() != renewed(o.now, 80) {
 		t.Errorf("expiry %d", o.entry().Expiry())
