@@ -242,7 +242,7 @@ static __always_inline void hop_on(void *header, const int ipv6)
  */
 static __always_inline int carry(const struct packet *p, const struct found *e, const int ipv6)
 {
-	__u32 state = e->life >> LIFE_STATE & STATE_MASK, now = tick();
+	__u32 state = e->life >> LIFE_STATE & STATE_MASK, now = tick_at(p->ctx->ingress_ifindex);
 	struct hop hop;
 	int action;
 

@@ -57,16 +57,10 @@ struct line {
 	__u64 word[8];
 };
 
-/* Lines 1 to 3 of the tables: they never change. */
-struct places {
-	__u64 secret[16];     /* 11 of them are used */
-	__u64 sections[4][2]; /* a table's first line (low half) and number of buckets (high half); first line of bucket words */
-};
-
 /*
- * What the fast path must know of a real server: what every packet needs in one cache
- * line, the times in another. It is written in place while the program reads it: see
- * read_server.
+ * What the fast path must know of a real server: what nearly every packet needs in one cache
+ * line, up to the timeout of ESTABLISHED, the other times in another. It is written in
+ * place while the program reads it: see read_server.
  */
 #define SERVER_NUMBER 0xfffff /* bits of an id; the others are its generation */
 #define STATES 16
@@ -82,8 +76,8 @@ struct server {
 	__u32 template;  /* ticks; 0: packets do not refresh templates */
 	__u64 addr[2];   /* its address; for methods that need it */
 	__u8 macs[12];   /* destination, source */
-	__u32 unused[3];
 	__u32 timeouts[STATES]; /* ticks, by number of the connection's state: TCP's; UDP's one is 0 */
+	__u32 unused[3];
 };
 
 enum ways {
@@ -95,12 +89,16 @@ enum method {
 	METHOD_DIRECT, /* new MAC addresses; the only one that the fast path has */
 };
 
-/* The MAC addresses of an interface that frames for us have: those that fit into a cache line. */
-#define OWN_MACS 7
+/*
+ * What of an interface is at hand, in a cache line: the MAC addresses that frames for us have, as
+ * many as fit.
+ */
+#define OWN_MACS 6
 #define OWN_SETS 64 /* an interface has the set of its index, modulo this */
 struct own_macs {
-	__u32 interface;
-	__u32 partial; /* its frames may have partial checksums, as on a veth */
+	__u32 interface; /* 0: of none, or nothing is to be forwarded here */
+	__u32 partial;   /* its frames may have partial checksums, as on a veth */
+	__u64 tick;      /* when it was last; see tick_at */
 	__u64 macs[OWN_MACS]; /* as the first six bytes of a frame lie in memory; 0: none */
 };
 
@@ -214,9 +212,6 @@ struct {
 	__type(value, struct line);
 } tables SEC(".maps");
 
-/* Where things are in those tables: the program is loaded with it, too. */
-const volatile struct places header;
-
 /* The real servers by number, and what went to them; package bpf sizes both. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -249,9 +244,6 @@ volatile __u32 fallback = XDP_DROP;
 
 /* TCP segments of no connection that a CPU lets through in a second; 0: all of them. */
 volatile __u32 no_connection_limit;
-
-/* When it is: the low half of jiffies, and the tick; see tick(). */
-__u64 last_tick;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

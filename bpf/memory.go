@@ -163,12 +163,6 @@ func (m *TableMemory) Bytes() []byte {
 // Existed tells whether the memory is what an earlier process pinned.
 func (m *TableMemory) Existed() bool { return m.existed }
 
-// tablePlaces are the lines of the tables that the program is loaded with (struct places).
-const (
-	tablePlacesFrom = 1 * tableCell
-	tablePlacesTo   = 4 * tableCell
-)
-
 // tableVersion is where the version of the tables' layout is, a word of 64 bits.
 const tableVersion = 8
 
@@ -184,7 +178,8 @@ func (m *TableMemory) into(spec *ebpf.CollectionSpec, options *ebpf.CollectionOp
 	}
 	spec.Maps[steerMapTables].MaxEntries = m.array.MaxEntries()
 	options.MapReplacements = map[string]*ebpf.Map{steerMapTables: m.array}
-	return spec.Variables["header"].Set(m.bytes[tablePlacesFrom:tablePlacesTo])
+	setConstants(spec, m.bytes)
+	return nil
 }
 
 // Close unmaps the memory. Pinned tables stay.

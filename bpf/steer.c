@@ -105,7 +105,7 @@ static __always_inline int one_too_many(struct xdp_md *ctx, __u64 at)
 	budget = bpf_map_lookup_elem(&budgets, &zero);
 	if (!budget)
 		return 0;
-	second = tick() / TICKS_PER_SECOND;
+	second = tick_at(ctx->ingress_ifindex) / TICKS_PER_SECOND;
 	if (budget->second != second) {
 		budget->second = second;
 		budget->used = 0;
@@ -412,7 +412,7 @@ int xlvs_steer(struct xdp_md *ctx)
 	int action = SLOW;
 	__be16 type;
 
-	if ((void *)(tag + 1) > end || fallback == XDP_PASS || !is_ours(data, ctx->ingress_ifindex, o))
+	if ((void *)(tag + 1) > end || !is_ours(data, ctx->ingress_ifindex, o))
 		return slow(ctx, FOREIGN);
 	type = eth->type;
 	if (type == bpf_htons(ETH_P_8021Q)) {

@@ -80,13 +80,8 @@ type steerOwnMacs struct {
 	_         structs.HostLayout
 	Interface uint32
 	Partial   uint32
-	Macs      [7]uint64
-}
-
-type steerPlaces struct {
-	_        structs.HostLayout
-	Secret   [16]uint64
-	Sections [4][2]uint64
+	Tick      uint64
+	Macs      [6]uint64
 }
 
 type steerPortSet struct {
@@ -141,8 +136,8 @@ type steerServer struct {
 	Template  uint32
 	Addr      [2]uint64
 	Macs      [12]uint8
-	Unused    [3]uint32
 	Timeouts  [16]uint32
+	Unused    [3]uint32
 }
 
 type steerSetting uint32
@@ -191,8 +186,6 @@ const (
 	steerMapTables            = "tables"
 	steerProgXlvsSteer        = "xlvs_steer"
 	steerVarFallback          = "fallback"
-	steerVarHeader            = "header"
-	steerVarLastTick          = "last_tick"
 	steerVarNoConnectionLimit = "no_connection_limit"
 	steerVarOwn               = "own"
 )
@@ -266,8 +259,6 @@ type steerMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type steerVariableSpecs struct {
 	Fallback          *ebpf.VariableSpec `ebpf:"fallback"`
-	Header            *ebpf.VariableSpec `ebpf:"header"`
-	LastTick          *ebpf.VariableSpec `ebpf:"last_tick"`
 	NoConnectionLimit *ebpf.VariableSpec `ebpf:"no_connection_limit"`
 	Own               *ebpf.VariableSpec `ebpf:"own"`
 }
@@ -330,8 +321,6 @@ func (m *steerMaps) Close() error {
 // It can be passed to loadSteerObjects or ebpf.CollectionSpec.LoadAndAssign.
 type steerVariables struct {
 	Fallback          *ebpf.Variable `ebpf:"fallback"`
-	Header            *ebpf.Variable `ebpf:"header"`
-	LastTick          *ebpf.Variable `ebpf:"last_tick"`
 	NoConnectionLimit *ebpf.Variable `ebpf:"no_connection_limit"`
 	Own               *ebpf.Variable `ebpf:"own"`
 }

@@ -56,6 +56,7 @@ type Steering struct {
 	recorded   map[uint32]struct{} // the numbers that have one
 	locals     map[int][]MAC       // by interface index
 	partial    map[int]bool        // by interface index
+	standsIn   bool                // the kernel, where there are no sockets
 }
 
 // Open loads the program, with what is pinned or with new maps. Rules, counters and
@@ -95,10 +96,10 @@ func (s *Steering) load(o *Options) error {
 	spec.Maps[steerMapExpressServers].MaxEntries = o.Servers + 1
 	spec.Maps[steerMapExpressTraffic].MaxEntries = o.Servers + 1
 	var options ebpf.CollectionOptions
-	if o.Tables != nil {
-		if err := o.Tables.into(spec, &options); err != nil {
-			return err
-		}
+	if o.Tables == nil {
+		setConstants(spec, nil)
+	} else if err := o.Tables.into(spec, &options); err != nil {
+		return err
 	}
 	if s.pins != nil {
 		for _, name := range mapPins {
@@ -188,7 +189,12 @@ func (s *Steering) SetFallback(f Fallback) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.objects.Fallback.Set(action); err != nil {
+	s.standsIn = f == FallbackPass
+	err := s.objects.Fallback.Set(action)
+	if err == nil {
+		err = s.objects.Own.Set(s.ownOf(s.locals))
+	}
+	if err != nil {
 		return fmt.Errorf("set fallback %s: %w", f, err)
 	}
 	return nil

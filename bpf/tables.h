@@ -67,14 +67,29 @@ struct found {
 /* Entries change under the reader: what is read is read once, in this order. */
 #define READ(word) (*(volatile typeof(word) *)&(word))
 
-static __always_inline __u32 first_line(int table)
+/*
+ * What is known when the program is loaded: package bpf puts the numbers in the place of
+ * these, so that they are in the instructions, and no load is needed. Two hexadecimal digits
+ * name one: secret 00 to 0a, a table's first line 10 to 13, its number of buckets 20 to 23, the
+ * first line of its bucket words 30 to 33.
+ */
+#define CONSTANT(n) ({ __u64 v; asm("%0 = 0x786c7673000000" #n " ll" : "=r"(v)); v; })
+#define OF_TABLE(n, table)                                                                                             \
+	((table) == 0 ? CONSTANT(n##0) : (table) == 1 ? CONSTANT(n##1) : (table) == 2 ? CONSTANT(n##2) : CONSTANT(n##3))
+
+static __always_inline __u32 first_line(const int table)
 {
-	return header.sections[table][0];
+	return OF_TABLE(1, table);
 }
 
-static __always_inline __u32 buckets_of(int table)
+static __always_inline __u32 buckets_of(const int table)
 {
-	return header.sections[table][0] >> 32;
+	return OF_TABLE(2, table);
+}
+
+static __always_inline __u32 first_words(const int table)
+{
+	return OF_TABLE(3, table);
 }
 
 static __always_inline __u64 *line_of(__u32 number)
@@ -124,7 +139,7 @@ static __always_inline int read_bucket(__u32 bucket, const struct key *key, cons
 /* Which of the buckets at distances 1 to 30 have entries of this home: bits 1 to 30. */
 static __always_inline __u32 away(int table, __u32 home)
 {
-	__u64 *line = line_of((__u32)header.sections[table][1] + home / WORDS_PER_LINE);
+	__u64 *line = line_of(first_words(table) + home / WORDS_PER_LINE);
 	__u64 pair;
 
 	if (!line)
@@ -168,10 +183,7 @@ __attribute__((noinline)) int elsewhere6(struct key *key, __u32 home)
 }
 
 /* The hashes of affinity/hash.go. */
-static __always_inline __u64 pair(int first, __u64 high, __u64 low)
-{
-	return (header.secret[first] + high) * (header.secret[first + 1] + low);
-}
+#define PAIR(m, n, high, low) ((CONSTANT(m) + (high)) * (CONSTANT(n) + (low)))
 
 static __always_inline __u32 scatter(__u32 h)
 {
@@ -186,27 +198,27 @@ static __always_inline __u32 scatter(__u32 h)
 static __always_inline __u32 hash_of(const struct key *key, const int ipv6)
 {
 	__u64 side = (key->ident >> IDENT_DESTINATION & 0xffff0000) | (key->ident >> IDENT_PROTOCOL & 0xff);
-	__u64 sum = header.secret[0];
+	__u64 sum = CONSTANT(00);
 
 	if (ipv6) {
-		sum += pair(1, key->addr[0] >> 32, (__u32)key->addr[0]);
-		sum += pair(3, key->addr[1] >> 32, (__u32)key->addr[1]);
-		sum += pair(5, side, 0);
+		sum += PAIR(01, 02, key->addr[0] >> 32, (__u32)key->addr[0]);
+		sum += PAIR(03, 04, key->addr[1] >> 32, (__u32)key->addr[1]);
+		sum += PAIR(05, 06, side, 0);
 	} else {
-		sum += pair(1, key->addr[0] >> 32, side);
+		sum += PAIR(01, 02, key->addr[0] >> 32, side);
 	}
 	return scatter(sum >> 32);
 }
 
 static __always_inline __u32 hash_of_fragments(const struct key *key, const int ipv6)
 {
-	__u64 sum = header.secret[0] + pair(1, key->ident >> IDENT_DESTINATION, key->ident >> IDENT_PROTOCOL & 0xff);
+	__u64 sum = CONSTANT(00) + PAIR(01, 02, key->ident >> IDENT_DESTINATION, key->ident >> IDENT_PROTOCOL & 0xff);
 
-	sum += pair(3, key->addr[0] >> 32, (__u32)key->addr[0]);
+	sum += PAIR(03, 04, key->addr[0] >> 32, (__u32)key->addr[0]);
 	if (ipv6) {
-		sum += pair(5, key->addr[1] >> 32, (__u32)key->addr[1]);
-		sum += pair(7, key->addr[2] >> 32, (__u32)key->addr[2]);
-		sum += pair(9, key->addr[3] >> 32, (__u32)key->addr[3]);
+		sum += PAIR(05, 06, key->addr[1] >> 32, (__u32)key->addr[1]);
+		sum += PAIR(07, 08, key->addr[2] >> 32, (__u32)key->addr[2]);
+		sum += PAIR(09, 0a, key->addr[3] >> 32, (__u32)key->addr[3]);
 	}
 	return scatter(sum >> 32);
 }
@@ -228,20 +240,22 @@ static __always_inline int find(struct key *key, __u32 hash, const int ipv6, str
 /*
  * Times are in ticks, an eighth of a second of CLOCK_MONOTONIC. A call of the clock
  * and a division are much for a packet, so its answer is kept as long as jiffies stand,
- * which all CPUs see: it is as late as the coarse clock is, or one jiffy more.
+ * which all CPUs see: it is as late as the coarse clock is, or one jiffy more. It is kept with
+ * the low half of jiffies, in the set of an interface.
  */
 #define TICKS_PER_SECOND 8
 #define NANOSECONDS_PER_TICK (1000000000 / TICKS_PER_SECOND)
 
-static __always_inline __u32 tick(void)
+static __always_inline __u32 tick_at(__u32 interface)
 {
-	__u64 kept = READ(last_tick), jiffies = bpf_jiffies64();
+	struct own_macs *o = &own[interface % OWN_SETS];
+	__u64 kept = READ(o->tick), jiffies = bpf_jiffies64();
 	__u32 now = kept;
 
 	if (now && (__u32)(kept >> 32) == (__u32)jiffies)
 		return now;
 	now = bpf_ktime_get_coarse_ns() / NANOSECONDS_PER_TICK;
-	READ(last_tick) = jiffies << 32 | now;
+	READ(o->tick) = jiffies << 32 | now;
 	return now;
 }
 
