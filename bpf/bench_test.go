@@ -1,6 +1,7 @@
 package bpf
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 
@@ -14,10 +15,7 @@ import (
 // A run repeats one frame, so that all it looks at stays in the processor's caches; of
 // a large table, too. What a miss costs there, package affinity's benchmarks tell.
 func BenchmarkSteer(b *testing.B) {
-	services := web()
-	for i := range 1000 {
-		services = append(services, Service{Protocol: TCP, Addr: netip.AddrFrom4([4]byte{203, 0, byte(i >> 8), byte(i)}), Port: 80})
-	}
+	services := manyServices(1000)
 	fromNetworks := func(n int) (rules []Rule) {
 		for i := range n {
 			source := netip.PrefixFrom(netip.AddrFrom4([4]byte{172, byte(i >> 8), byte(i), 0}), 24)
@@ -73,6 +71,21 @@ func BenchmarkSteer(b *testing.B) {
 		expectLane(b, s, true, c.packet)
 		benchmarkFrame(b, c.name, s, c.packet)
 	}
+	for _, n := range []int{1, 1000, 100_000} {
+		s := openLane(b, nil, fullTables(b, known4, 4096))
+		update(b, s, nil, manyServices(n))
+		benchmarkFrame(b, fmt.Sprintf("express=ipv4/services=%d", n), s, known4)
+	}
+}
+
+// manyServices is web and as many more services as there are to be, two of each address.
+func manyServices(n int) []Service {
+	services := web()
+	for i := range n {
+		addr := netip.AddrFrom4([4]byte{100, byte(i >> 17), byte(i >> 9), byte(i >> 1)})
+		services = append(services, Service{Protocol: TCP, Addr: addr, Port: 80 + uint16(i%2)})
+	}
+	return services
 }
 
 func benchmarkFrame(b *testing.B, name string, s *Steering, p packettest.Packet) {

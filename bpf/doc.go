@@ -4,37 +4,39 @@
 //
 // # Steering
 //
-// The program redirects exactly what a mark rule with a service or a service
-// by address claims, later fragments for a claimed address, and ICMP errors
-// about claimed flows. Everything else stays the kernel's ([Reason] has the
+// The program asks three things of a frame, in this order: is it for us, has it a
+// connection in the workers' tables, is it claimed. What a mark rule with a service or a service
+// by address claims goes to a socket, and so do later fragments for a claimed address, and
+// ICMP errors about claimed flows. Everything else stays the kernel's ([Reason] has the
 // list): a frame that is taken to user space cannot be handed back. [Rule] and
 // [Service] say what is claimed; [Steering.Update] compiles them and replaces
-// the whole of it at once, without touching the attachment.
+// the whole of it at once, without touching the attachment. [Steering.SetLocals] says which MAC
+// addresses are ours.
 //
 // # The express lane
 //
-// The program forwards packets of known connections itself, where that is open:
-// [Steering.OpenExpress] gives it the workers' tables, [Steering.SetServers] what it must
-// know of real servers. It does what a worker would have done, and leaves to the
-// workers whatever asks for more (express.h).
+// What belongs to a connection needs no claim. The program forwards it itself, to the servers of
+// [Steering.SetServers]: it does what a worker would have done, and leaves to the workers whatever
+// asks for more (known.h, and docs/design/fast-path.md).
 //
 // # Lives
 //
 // What is pinned under a directory of bpffs outlives the process: after a crash
-// the program stays attached, the sockets are gone, and claimed frames meet
-// the [Fallback], those that the express lane takes apart, while the box itself
-// stays reachable. The next [Open] of the same directory takes over, without detaching. The order that loses nothing
-// is Open, [Steering.Update], [Steering.Register] for every queue, then
-// [Steering.Attach], which is what changes an attached program if it has to
-// change.
+// the program stays attached, the sockets are gone, and what is for them meets
+// the [Fallback], while the express lane and the box itself go on.
 //
-//	PinDir/                 locked (flock) by the director that has it open
+// The next director locks the directory ([OpenPins]), opens the tables ([OpenTables]), and
+// loads a program of its own over them ([Open]). The old one goes on over its own until
+// [Steering.Attach] exchanges it, in its link and without detaching. The order that loses nothing is
+// OpenPins, OpenTables, Open, [Steering.Update], [Steering.Register] for every queue, Attach.
+//
+//	directory               locked (flock) by the director that has it open
 //	  sockets interfaces settings counters prefixes ports sources conditions
-//	  express_header express_tables express_servers express_traffic
+//	  express_servers express_traffic
 //	  link-IFINDEX          one bpf_link an interface
 //	  tables                the workers' tables, see OpenTables
 //
-// A Steering with no PinDir leaves nothing behind, however the process ends.
+// A Steering without pins leaves nothing behind, however the process ends.
 // bpffs is mounted on /sys/fs/bpf where it is missing, and left mounted.
 //
 // # Callers
@@ -51,8 +53,7 @@
 // CAP_SYS_PTRACE to name the processes of other users behind it.
 //
 // The program sees frames before the kernel does: a VLAN tag that the card
-// strips (rxvlan) is not there to be matched, and on an interface in
-// promiscuous mode frames for other hosts are claimed as well.
+// strips (rxvlan) is not there to be matched.
 //
 // steer.c and its headers are licensed GPL-2.0 or BSD-2-Clause.
 package bpf
