@@ -29,7 +29,7 @@ const unassuredByPort = 8
 // insert makes an entry unless the key has a valid one. life comes without its
 // incarnation.
 func (t *table) insert(h Hash, k *Key, bound, lived uint64, now Tick) (Entry, Outcome) {
-	if t.refuses(now) {
+	if t.refuses(now) && k.protocol() != protocolFragment {
 		if _, ok := t.find(h, k); !ok {
 			t.full.Add(1)
 			return Entry{}, Full
@@ -68,7 +68,7 @@ func (t *table) place(home uint32, b *uint32, k *Key, bound, lived uint64,
 	if t.crowded(*b) {
 		t.thin(home, b, k, now)
 	}
-	if t.live.Add(1) > t.capacity && !t.makeRoom(home, b, now) {
+	if t.live.Add(1) > t.room(k) && !t.makeRoom(home, b, now) {
 		t.live.Add(-1)
 		return Entry{}, Full
 	}
@@ -81,6 +81,18 @@ func (t *table) place(home uint32, b *uint32, k *Key, bound, lived uint64,
 		return Entry{}, PortFull
 	}
 	return e, Inserted
+}
+
+// fragmentShare is the part of a table's capacity that fragments may have beyond it: their
+// connection has its place already, and they are soon over. There are slots for that.
+const fragmentShare = 16
+
+// room is how many entries there may be when this one is there, too.
+func (t *table) room(k *Key) int64 {
+	if k.protocol() == protocolFragment {
+		return t.capacity + t.capacity/fragmentShare
+	}
+	return t.capacity
 }
 
 // fill writes an entry into the nearest free slot of its home's probe sequence, if

@@ -109,11 +109,18 @@ func (f *Forwarder) mayReschedule(entry *affinity.Entry, s *server) bool {
 	if s != nil && s.svc.ExpireNoDest && s.real.Weight == 0 {
 		return true
 	}
-	if !ended(entry.State()) || entry.HasTemplate() {
+	known := entry.Grade() > affinity.Assured
+	switch {
+	case !ended(entry.State()) || entry.HasTemplate():
 		return false
+	case s == nil, s.real.Weight == 0 && !known: // so that a drain ends
+		return true
 	}
 	seconds, closed := entry.ClosedFor(f.now)
-	return s == nil || !closed || seconds >= silence
+	if !closed { // TIME_WAIT: a client that is known for seconds comes there by forged packets only
+		return !known
+	}
+	return seconds > silence
 }
 
 // reschedule deals with a packet that begins another connection over the entry, and
@@ -144,15 +151,19 @@ func (f *Forwarder) follow(id service.ID, p *packet.Parsed, frame *Frame) Verdic
 	return f.xmit(s, p, frame, nil)
 }
 
-// noteFragment lets the later fragments of a packet follow its first one.
+// noteFragment lets the later fragments of a packet follow its first one. Those of a first
+// one that went nowhere do not follow an older packet of the same identification.
 func (f *Forwarder) noteFragment(p *packet.Parsed, v Verdict) {
+	key, conns := &f.key, &f.tables.Conns
+	key.SetFragment(&p.Tuple, p.FragmentID)
+	h := conns.Hash(key)
 	if v.Reason != Forwarded {
+		if old, found := conns.Lookup(h, key, f.now); found {
+			conns.Delete(&old)
+		}
 		return
 	}
-	key := &f.key
-	key.SetFragment(&p.Tuple, p.FragmentID)
 	timeout := f.snapshot.lookup(f.chosen).svc.timeouts[affinity.StateFragment]
-	conns := &f.tables.Conns
-	conns.SetFragment(conns.Hash(key), key, f.chosen, &affinity.Entry{}, f.now, timeout)
+	conns.SetFragment(h, key, f.chosen, &affinity.Entry{}, f.now, timeout)
 	f.plane.noted.Add(1)
 }

@@ -384,7 +384,7 @@ func TestClosedConnectionMayBeScheduledAnew(t *testing.T) {
 	b.wants(n, conn.SYN()) // both may be forged
 	b.wants(n, conn.ACK())
 	b.wants(n, conn.RST())
-	b.wait(silence * time.Second)
+	b.wait((silence + 1) * time.Second)
 	b.wants(3-n, conn.SYN())
 }
 

@@ -105,7 +105,9 @@ func (f *Forwarder) pick(svc *service.VirtualService, t *packet.Tuple) *server {
 }
 
 // persistent finds the server that the client's template names, or schedules
-// the client and makes one. A second connection of the client assures it.
+// the client and makes one. A second connection of UDP assures it. One of TCP or SCTP does
+// not: two first packets from an invented address are as cheap as one, and an answered
+// connection will (hold).
 func (f *Forwarder) persistent(svc *service.VirtualService, t *packet.Tuple, key *affinity.Key,
 	hash affinity.Hash) *server {
 	templates := &f.tables.Templates
@@ -115,7 +117,9 @@ func (f *Forwarder) persistent(svc *service.VirtualService, t *packet.Tuple, key
 			if svc.Persistence.Refresh == service.RefreshConnection {
 				templates.Refresh(&template, f.now, s.svc.template)
 			}
-			templates.Assure(&template)
+			if t.Protocol == packet.UDP {
+				templates.Assure(&template)
+			}
 			return s
 		}
 	}

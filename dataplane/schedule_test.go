@@ -56,17 +56,58 @@ func TestTheFirstPacketMakesATemplateThatNothingHolds(t *testing.T) {
 	}
 }
 
-func TestASecondConnectionAssuresTheTemplate(t *testing.T) {
+// A second first packet of TCP may be as invented as the first: it takes an answer. UDP has
+// none to show.
+func TestASecondConnectionOfUDPAssuresTheTemplate(t *testing.T) {
 	for name, open := range map[string]func(port uint16) Packet{
-		"tcp": func(port uint16) Packet { return IPv4(client, vip).TCP(port, 80).SYN() },
-		"udp": func(port uint16) Packet { return IPv4(client, vip).UDP(port, 443) },
+		"tcp":  func(port uint16) Packet { return IPv4(client, vip).TCP(port, 80).SYN() },
+		"sctp": func(port uint16) Packet { return IPv4(client, vip).SCTP(port, 80).Chunk(packet.ChunkInit) },
+		"udp":  func(port uint16) Packet { return IPv4(client, vip).UDP(port, 443) },
 	} {
 		b, _ := newPersistent(t, small)
 		n := b.server(open(1))
 		b.wants(n, open(2))
-		if found, _ := b.template(client); found.Grade == affinity.Unassured || found.Holders != 0 {
-			t.Errorf("%s: template %+v, want it assured and not held", name, found)
+		found, _ := b.template(client)
+		if assured := found.Grade != affinity.Unassured; assured != (name == "udp") || found.Holders != 0 {
+			t.Errorf("%s: template %+v", name, found)
 		}
+	}
+}
+
+// TestADrainEndsByReuse: a client that resets and comes again from its port leaves a server
+// that is drained, but a client that was there for seconds is not moved by what may be forged.
+func TestADrainEndsByReuse(t *testing.T) {
+	for _, grown := range []bool{false, true} {
+		b := newBed(t, small)
+		vs := b.serve(tcpService(80), "10.0.0.1", "10.0.0.2")
+		conn := IPv4(client, vip).TCP(1, 80)
+		n := b.server(conn.SYN())
+		b.wants(n, conn.ACK())
+		if grown {
+			b.growOld(n, conn)
+		}
+		vs.Servers[n-1].Weight = 0
+		b.publish()
+		b.wants(n, conn.RST())
+		if grown {
+			b.wants(n, conn.SYN())
+			b.wants(n, conn.FIN())
+			b.wants(n, conn.SYN()) // nor by a FIN behind the SYN
+		} else {
+			b.wants(3-n, conn.SYN())
+		}
+	}
+}
+
+// growOld has a connection heard until newcomers cannot displace it.
+func (b *bed) growOld(server int, conn Packet) {
+	b.tb.Helper()
+	for grade := affinity.Unassured; grade < affinity.Lasting; {
+		if b.wait(2 * time.Second); b.now > 1<<20 {
+			b.tb.Fatal("its grade does not rise")
+		}
+		b.wants(server, conn.ACK())
+		b.tables.Conns.Range(b.now, func(c affinity.Conn) bool { grade = c.Grade; return false })
 	}
 }
 

@@ -24,7 +24,8 @@ func (f *Forwarder) xmit(s *server, p *packet.Parsed, frame *Frame, entry *affin
 // takes reports whether the frame may leave to the server as it is.
 func (s *server) takes(p *packet.Parsed, frame *Frame) bool {
 	return p.TTL > 1 && uint32(p.Tags)<<16|uint32(p.VLAN) == s.tagging &&
-		frame.End-frame.Start-uint32(p.L3) <= s.longest
+		frame.End-frame.Start-uint32(p.L3) <= s.longest &&
+		(p.Tags == 0 || packet.Ethernet(frame.Bytes()).Type() == packet.EtherTypeVLAN)
 }
 
 // rewrite makes the frame what it is on its way to the server.
@@ -57,7 +58,7 @@ func hop(ip []byte) {
 func (f *Forwarder) adapt(s *server, p *packet.Parsed, frame *Frame,
 	entry *affinity.Entry) Verdict {
 	b := &f.newcomers
-	if entry != nil && entry.Assured() {
+	if entry != nil && entry.Grade() > affinity.Assured { // two packets are no acquaintance
 		b = &f.acquainted
 	}
 	v, mtu := Verdict{Port: s.port}, uint16(s.longest)
@@ -106,7 +107,7 @@ func retag(frame *Frame, p *packet.Parsed, tags uint8, vlan uint16) bool {
 		frame.remove(at, n)
 		p.L3, p.L4 = p.L3-uint16(n), p.L4-uint16(n)
 	}
-	if tags > 0 && vlan != p.VLAN {
+	if tags > 0 {
 		packet.Ethernet(frame.Bytes()).SetVLAN(vlan)
 	}
 	p.Tags, p.VLAN = tags, vlan

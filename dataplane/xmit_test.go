@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"testing"
+	"time"
 
 	"github.com/xlvs/xlvs/affinity"
 	. "github.com/xlvs/xlvs/internal/packettest"
@@ -157,6 +158,9 @@ func TestAFrameLeavesWithTheTagOfItsWayOut(t *testing.T) {
 		for _, in := range []Packet{p, p.VLAN(7), p.VLAN(100), p.Tag(0x88a8, 9), p.VLAN(0), p.Tag(0x88a8, 7).VLAN(8)} {
 			b.reaches(in, HasVLAN(100), HasTTL(63), ChecksumsOK())
 		}
+		// A tag of another type, and the inner of two, are not that of the way out.
+		b.reaches(p.Tag(0x88a8, 100), HasVLAN(100), OneHopFurther(p.VLAN(100).Frame(t)))
+		b.reaches(p.Tag(0x88a8, 100).VLAN(8), HasVLAN(100), OneHopFurther(p.VLAN(100).Frame(t)))
 		// The priority (3 bits) and drop eligibility of a tag stay.
 		b.reaches(p.VLAN(7|5<<13|1<<12), OneHopFurther(p.VLAN(100|5<<13|1<<12).Frame(t)))
 		b.reaches(p, OneHopFurther(p.VLAN(100).Frame(t)))
@@ -172,6 +176,11 @@ func TestKnownConnectionsHaveABudgetOfTheirOwn(t *testing.T) {
 	known := IPv4(client, vip).DontFragment().TCP(1, 80)
 	b.reaches(known.SYN())
 	b.reaches(known.ACK())
+	for grade := affinity.Unassured; grade <= affinity.Assured; { // two packets are no acquaintance
+		b.wait(2 * time.Second)
+		b.reaches(known.ACK())
+		b.tables.Conns.Range(b.now, func(c affinity.Conn) bool { grade = c.Grade; return false })
+	}
 	b.flood(2000, client) // of the same prefix, too
 	b.silent(NoServer, IPv4(client, vip).UDP(1, 81))
 	b.silent(TooBig, IPv4(client, vip).DontFragment().UDP(1, 80).Payload(1500)) // a first packet
