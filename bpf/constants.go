@@ -29,7 +29,8 @@ const (
 func setConstants(spec *ebpf.CollectionSpec, header []byte) {
 	code := spec.Programs[steerProgXlvsSteer].Instructions
 	for i := range code {
-		if ins := &code[i]; ins.OpCode.IsDWordLoad() && ins.Constant>>32 == constantMark && !ins.IsLoadFromMap() {
+		ins := &code[i]
+		if ins.OpCode.IsDWordLoad() && ins.Constant>>32 == constantMark && !ins.IsLoadFromMap() {
 			ins.Constant = constant(int(uint32(ins.Constant)), header)
 		}
 	}

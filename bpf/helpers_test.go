@@ -129,7 +129,9 @@ func restoring(tb testing.TB, s *Steering, frame []byte) *ebpf.Program {
 	}
 	code = append(code, asm.Mov.Reg(asm.R1, asm.R6).WithSymbol("next"), asm.LoadMapPtr(asm.R2, next.FD()),
 		asm.Mov.Imm(asm.R3, 0), asm.FnTailCall.Call(), asm.Mov.Imm(asm.R0, 0), asm.Return())
-	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{Name: "restoring", Type: ebpf.XDP, AttachType: ebpf.AttachXDP, Instructions: code, License: "GPL"})
+	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Name: "restoring", Type: ebpf.XDP, AttachType: ebpf.AttachXDP, Instructions: code, License: "GPL",
+	})
 	if err != nil {
 		tb.Fatal(err)
 	}

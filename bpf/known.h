@@ -71,8 +71,8 @@ static __always_inline __u32 udp_states(const struct udp *udp, __u32 length)
  * rest to its network card writes the sum of the pseudo header (packet/partial.go). length is
  * that of the segment.
  */
-static __always_inline int is_partial(const void *header, const struct key *key, __u8 protocol, __u32 length,
-				      const int ipv6)
+static __always_inline int is_partial(const void *header, const struct key *key, __u8 protocol,
+				      __u32 length, const int ipv6)
 {
 	__u64 sum = (key->addr[0] >> 32) + (__u32)key->addr[0] + protocol;
 	const struct tcp *tcp = header;
@@ -141,7 +141,9 @@ static __always_inline int way_to(const struct hop *hop, const struct packet *p)
 	__u32 ways = hop->way >> 32;
 
 	/* Direct routing, to this VLAN, and no longer than it may be: 0 is any length. */
-	if (hop->way >> 40 != (p->tag << 8 | METHOD_DIRECT) || room(p) > (__u64)(__u16)(hop->limits - 1) + 1)
+	if (hop->way >> 40 != (p->tag << 8 | METHOD_DIRECT))
+		return TO_WORKER;
+	if (room(p) > (__u64)(__u16)(hop->limits - 1) + 1)
 		return TO_WORKER;
 	if (ways & WAY_BACK && interface_of(hop) == p->ctx->ingress_ifindex)
 		return XDP_TX;
@@ -194,7 +196,8 @@ __attribute__((noinline)) int renew_template6(__u32 slot, __u32 own, __u32 now, 
 }
 
 /* The same, for whatever connection. */
-static __always_inline void renew_template(const struct found *e, const int ipv6, __u32 now, __u32 timeout)
+static __always_inline void renew_template(const struct found *e, const int ipv6, __u32 now,
+					   __u32 timeout)
 {
 	__u32 slot = e->bind >> BIND_TEMPLATE;
 
@@ -219,7 +222,10 @@ static __always_inline void carried(__u32 number, __u32 bytes)
 /* One hop less to go, and the checksum to match (ip_decrease_ttl); 0 if there is none left. */
 static __always_inline int may_hop(const void *header, const int ipv6)
 {
-	return ipv6 ? ((const struct ipv6 *)header)->hop_limit > 1 : ((const struct ipv4 *)header)->ttl > 1;
+	const struct ipv4 *ip4 = header;
+	const struct ipv6 *ip6 = header;
+
+	return ipv6 ? ip6->hop_limit > 1 : ip4->ttl > 1;
 }
 
 static __always_inline void hop_on(void *header, const int ipv6)

@@ -48,9 +48,11 @@ func TestConnectionBeforeClaims(t *testing.T) {
 		"a later fragment, IPv6": {fragments[1], ClaimedFragment},
 		"of another packet":      {known4.Payload(64).ID(8).Fragment(40, 999, false), Unclaimed},
 		"an error about it":      {packettest.IPv4(router, vip).Unreachable(reply()), ClaimedError},
-		"an error, IPv6":         {packettest.IPv6(router6, vip6).TooBig(1400, reply6()), ClaimedError},
-		"another client port":    {packettest.IPv4(client, vip).TCP(40001, 80).ACK(), Unclaimed},
-		"another virtual port":   {packettest.IPv4(client, vip).TCP(40000, 81).ACK(), Unclaimed},
+		"an error, IPv6": {
+			packettest.IPv6(router6, vip6).TooBig(1400, reply6()), ClaimedError,
+		},
+		"another client port":  {packettest.IPv4(client, vip).TCP(40001, 80).ACK(), Unclaimed},
+		"another virtual port": {packettest.IPv4(client, vip).TCP(40000, 81).ACK(), Unclaimed},
 	} {
 		if got := reasonOf(t, s, c.packet.Frame(t)); got != c.want {
 			t.Errorf("%s: %s, want %s", name, got, c.want)
@@ -62,13 +64,15 @@ func TestConnectionBeforeClaims(t *testing.T) {
 func noteFragments(t *testing.T, tables *affinity.Tables, p packettest.Packet) {
 	t.Helper()
 	var parsed packet.Parsed
-	if m := packet.Parse(p.Frame(t), &parsed); m != packet.OK || parsed.Kind != packet.KindFragment {
+	m := packet.Parse(p.Frame(t), &parsed)
+	if m != packet.OK || parsed.Kind != packet.KindFragment {
 		t.Fatalf("%s, kind %d", m, parsed.Kind)
 	}
 	var key affinity.Key
 	key.SetFragment(&parsed.Tuple, parsed.FragmentID)
 	init := affinity.ConnInit{Server: laneID, State: affinity.StateFragment, Timeout: day}
-	if _, outcome := tables.Conns.Insert(tables.Conns.Hash(&key), &key, &init, tick(t)); outcome != affinity.Inserted {
+	_, outcome := tables.Conns.Insert(tables.Conns.Hash(&key), &key, &init, tick(t))
+	if outcome != affinity.Inserted {
 		t.Fatal(outcome)
 	}
 }
@@ -95,23 +99,26 @@ func TestNoConnectionLimit(t *testing.T) {
 	if err := s.SetNoConnectionLimit(limit); err != nil {
 		t.Fatal(err)
 	}
-	stranger4, stranger6 := packettest.IPv4(client, vip).TCP(1, 80), packettest.IPv6(client6, vip6).TCP(1, 80)
+	stranger4 := packettest.IPv4(client, vip).TCP(1, 80)
+	stranger6 := packettest.IPv6(client6, vip6).TCP(1, 80)
 	strangers := []packettest.Packet{
-		stranger4.ACK(), stranger4.RST(), stranger4.FIN(), stranger4, stranger6.ACK(), stranger4.SYN().RST(),
+		stranger4.ACK(), stranger4.RST(), stranger4.FIN(), stranger4, stranger6.ACK(),
+		stranger4.SYN().RST(),
 		stranger4.ACK().VLAN(7), stranger6.ACK().Through(packettest.HopByHop(8)),
 	}
 	if through := throughInOneSecond(t, s, strangers, 6*limit); through != limit {
 		t.Errorf("%d segments a second got through, want %d", through, limit)
 	}
 	for _, p := range []packettest.Packet{
-		stranger4.SYN(), stranger6.SYN(), stranger4.SYN().ACK(), packettest.IPv4(client, vip).UDP(1, 53), known4.FIN(),
-		packettest.IPv4(client, vip).SCTP(1, 36412),
+		stranger4.SYN(), stranger6.SYN(), stranger4.SYN().ACK(), known4.FIN(),
+		packettest.IPv4(client, vip).UDP(1, 53), packettest.IPv4(client, vip).SCTP(1, 36412),
 	} {
 		if got := reasonOf(t, s, p.Frame(t)); got != ClaimedFlow {
 			t.Errorf("%s: % x", got, p.Frame(t))
 		}
 	}
-	if got := reasonOf(t, s, packettest.IPv4(client, vip).TCP(1, 22).ACK().Frame(t)); got != Unclaimed {
+	unclaimed := packettest.IPv4(client, vip).TCP(1, 22).ACK()
+	if got := reasonOf(t, s, unclaimed.Frame(t)); got != Unclaimed {
 		t.Errorf("to a port that nobody claims: %s", got)
 	}
 	expectLane(t, s, true, known...)

@@ -87,7 +87,8 @@ func (s *Steering) setLocalsLocked(locals map[int][]MAC) error {
 		if _, stays := now[key]; stays {
 			continue
 		}
-		if err := s.objects.Locals.Delete(&key); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		err := s.objects.Locals.Delete(&key)
+		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 			return fmt.Errorf("map locals: %w", err)
 		}
 	}

@@ -103,7 +103,8 @@ func TestTooManyLocals(t *testing.T) {
 		many[i] = MAC{2}
 		binary.BigEndian.PutUint32(many[i][2:], uint32(i))
 	}
-	if err := s.SetLocals(map[int][]MAC{1: many}); err == nil || !strings.Contains(err.Error(), "at most 16384") {
+	err := s.SetLocals(map[int][]MAC{1: many})
+	if err == nil || !strings.Contains(err.Error(), "at most 16384") {
 		t.Error(err)
 	}
 	expectLane(t, s, true, known...)

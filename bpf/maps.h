@@ -102,7 +102,9 @@ struct own_macs {
 	__u64 macs[OWN_MACS]; /* as the first six bytes of a frame lie in memory; 0: none */
 };
 
-/* All of them. That of zeros says that its interface was told of; its value is partial, as above. */
+/*
+ * All of them. That of zeros says that its interface was told of; its value is partial, as above.
+ */
 #define MAX_LOCALS 16384
 struct local {
 	__u32 interface;

@@ -174,7 +174,8 @@ func (m *TableMemory) into(spec *ebpf.CollectionSpec, options *ebpf.CollectionOp
 		return errors.New("tables: closed already")
 	}
 	if v := binary.NativeEndian.Uint64(m.bytes[tableVersion:]); v != uint64(steerLayoutTABLES_VERSION) {
-		return fmt.Errorf("tables: their layout has version %d, the program is for version %d", v, steerLayoutTABLES_VERSION)
+		return fmt.Errorf("tables: their layout has version %d, the program is for version %d",
+			v, steerLayoutTABLES_VERSION)
 	}
 	spec.Maps[steerMapTables].MaxEntries = m.array.MaxEntries()
 	options.MapReplacements = map[string]*ebpf.Map{steerMapTables: m.array}

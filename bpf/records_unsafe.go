@@ -10,5 +10,6 @@ type recordView [recordWords]atomic.Uint64
 
 // viewRecords lays records over mapped memory, which is aligned to a page.
 func viewRecords(b []byte) []recordView {
-	return unsafe.Slice((*recordView)(unsafe.Pointer(unsafe.SliceData(b))), len(b)/int(unsafe.Sizeof(recordView{})))
+	first := (*recordView)(unsafe.Pointer(unsafe.SliceData(b)))
+	return unsafe.Slice(first, len(b)/int(unsafe.Sizeof(recordView{})))
 }

@@ -93,9 +93,11 @@ func first(sequence, id uint32) uint64 { return uint64(id)<<32 | uint64(sequence
 func (s *Server) record() (r record, err error) {
 	var b [recordWords * 8]byte
 	_, err = binary.Encode(b[:], binary.NativeEndian, &steerServer{
-		Id: s.ID, Interface: uint32(s.Interface), Ways: uint8(s.Ways), Method: s.Method, Vlan: s.VLAN, Mtu: s.MTU,
-		Port: s.Port, Template: s.Template,
-		Addr: [2]uint64{binary.NativeEndian.Uint64(s.Addr[:8]), binary.NativeEndian.Uint64(s.Addr[8:])},
+		Id: s.ID, Interface: uint32(s.Interface), Ways: uint8(s.Ways), Method: s.Method,
+		Vlan: s.VLAN, Mtu: s.MTU, Port: s.Port, Template: s.Template,
+		Addr: [2]uint64{
+			binary.NativeEndian.Uint64(s.Addr[:8]), binary.NativeEndian.Uint64(s.Addr[8:]),
+		},
 		Macs: s.MACs, Timeouts: s.Timeouts,
 	})
 	for i := range r {
@@ -117,7 +119,8 @@ func (s *Steering) SetServers(servers []Server) error {
 	for i := range servers {
 		number := servers[i].ID & serverNumber
 		if limit := s.objects.ExpressServers.MaxEntries(); number >= limit {
-			return fmt.Errorf("server %d of the express lane: the highest number is %d", number, limit-1)
+			return fmt.Errorf("server %d of the express lane: the highest number is %d",
+				number, limit-1)
 		}
 		r, err := servers[i].record()
 		if err != nil {
@@ -139,9 +142,10 @@ func (s *Steering) SetServers(servers []Server) error {
 // mapRecords maps the records of the servers, and finds out which numbers have one: a
 // former run may have left some.
 func (s *Steering) mapRecords() error {
-	n := int(s.objects.ExpressServers.MaxEntries())
+	m := s.objects.ExpressServers
 	var err error
-	s.mapped, err = unix.Mmap(s.objects.ExpressServers.FD(), 0, n*recordWords*8, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	s.mapped, err = unix.Mmap(m.FD(), 0, int(m.MaxEntries())*recordWords*8,
+		unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
 		return fmt.Errorf("map %s: %w", steerMapExpressServers, err)
 	}

@@ -46,10 +46,11 @@ func TestStackOnOlderKernels(t *testing.T) {
 // what is left of an address that is taken: add r, -n.
 func stackOf(ins *asm.Instruction) int {
 	op := ins.OpCode
+	isAdd := op.Class() == asm.ALU64Class && op.ALUOp() == asm.Add && op.Source() == asm.ImmSource
 	switch class := op.Class(); {
 	case class.IsStore() && ins.Dst == asm.RFP, class.IsLoad() && ins.Src == asm.RFP:
 		return -int(ins.Offset)
-	case class == asm.ALU64Class && op.ALUOp() == asm.Add && op.Source() == asm.ImmSource && ins.Constant < 0:
+	case isAdd && ins.Constant < 0:
 		return -int(ins.Constant)
 	}
 	return 0

@@ -17,9 +17,9 @@
  * be handed back to the kernel.
  *
  * xlvs_steer itself is the fast path (known.h) of the common packet: with one VLAN tag or none,
- * IPv4 without options or IPv6 without extension headers, TCP or UDP. All else, and what is not known,
- * goes the slow path, which has a parser for everything (parse.h) and the claims
- * (claims.h).
+ * IPv4 without options or IPv6 without extension headers, TCP or UDP. If it is not known, only
+ * the claims are left (claims.h). All else goes the slow path, which has a parser for
+ * everything (parse.h).
  */
 #include "kernel.h"
 #include "maps.h"
@@ -27,7 +27,7 @@
 #include "claims.h"
 #include "known.h"
 
-/* Where the socket of the frame's queue is in sockets, if there is one; 0: there is no place for one. */
+/* Where the socket of the frame's queue is in sockets; 0: there is no place for one. */
 static __always_inline int socket_index(struct xdp_md *ctx, __u32 *index)
 {
 	__u32 interface = ctx->ingress_ifindex, queue = ctx->rx_queue_index;
@@ -44,7 +44,9 @@ static __always_inline int stood_in_for(struct xdp_md *ctx)
 {
 	__u32 index;
 
-	return fallback == XDP_PASS && (!socket_index(ctx, &index) || !bpf_map_lookup_elem(&sockets, &index));
+	if (fallback != XDP_PASS)
+		return 0;
+	return !socket_index(ctx, &index) || !bpf_map_lookup_elem(&sockets, &index);
 }
 
 /* To the socket of the frame's queue, or what is to be done without one. */
@@ -122,16 +124,18 @@ static __always_inline __u64 two(const __be32 *words)
 }
 
 /* What the entry of a parsed packet is found by. */
-static __always_inline void key_of(const struct parsed *f, const struct flow *flow, struct key *key, const int ipv6)
+static __always_inline void key_of(const struct parsed *f, const struct flow *flow, struct key *key,
+				   const int ipv6)
 {
 	if (f->later)
 		key->ident = (ipv6 ? f->id : (__u64)(f->id << 16 | f->next)) << IDENT_DESTINATION |
 			     (__u64)PROTO_FRAGMENT << IDENT_PROTOCOL;
 	else
-		key->ident = (__u64)flow->source_port << IDENT_SOURCE | (__u64)flow->port << IDENT_DESTINATION |
-			     (__u64)f->next << IDENT_PROTOCOL;
+		key->ident = (__u64)flow->source_port << IDENT_SOURCE |
+			     (__u64)flow->port << IDENT_DESTINATION | (__u64)f->next << IDENT_PROTOCOL;
 	if (!ipv6) {
-		key->addr[0] = (__u64)bpf_ntohl(flow->source.addr[0]) << 32 | bpf_ntohl(flow->destination.addr[0]);
+		key->addr[0] = (__u64)bpf_ntohl(flow->source.addr[0]) << 32 |
+			       bpf_ntohl(flow->destination.addr[0]);
 		return;
 	}
 	key->addr[0] = two(&flow->source.addr[0]);
@@ -154,8 +158,9 @@ static __always_inline int may_be_partial(__u32 interface)
 }
 
 /* The states that a parsed packet leaves its connection in. */
-static __always_inline __u32 states_kept(const struct parsed *f, const struct flow *flow, const struct key *key,
-					 void *header, void *end, const int ipv6)
+static __always_inline __u32 states_kept(const struct parsed *f, const struct flow *flow,
+					 const struct key *key, void *header, void *end,
+					 const int ipv6)
 {
 	int partial = may_be_partial(flow->interface);
 
@@ -180,8 +185,8 @@ static __always_inline __u32 tag_of(const struct parsed *f, __u16 vlan, const st
 	return ODD_TAGS;
 }
 
-static __always_inline int carry_parsed(struct xdp_md *ctx, const struct parsed *f, const struct flow *flow,
-					const int ipv6)
+static __always_inline int carry_parsed(struct xdp_md *ctx, const struct parsed *f,
+					const struct flow *flow, const int ipv6)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	__u64 at = f->at, l3 = f->l3;
@@ -196,7 +201,8 @@ static __always_inline int carry_parsed(struct xdp_md *ctx, const struct parsed 
 	if (at > MAX_AT || l3 > MAX_L3)
 		return TO_WORKER;
 	p.ip = data + l3;
-	if (data + sizeof(struct ethernet) > end || p.ip + (ipv6 ? sizeof(struct ipv6) : sizeof(struct ipv4)) > end)
+	if (data + sizeof(struct ethernet) > end ||
+	    p.ip + (ipv6 ? sizeof(struct ipv6) : sizeof(struct ipv4)) > end)
 		return TO_WORKER;
 	p.tag = tag_of(f, flow->vlan, data);
 	p.states = states_kept(f, flow, &key, data + at, end, ipv6);
@@ -245,8 +251,10 @@ __attribute__((noinline)) int slow(struct xdp_md *ctx, int why)
 		count(reason);
 		return XDP_PASS;
 	}
-	if (!stood_in)
-		action = flow.destination.space == 4 ? known4(ctx, &found, &flow) : known6(ctx, &found, &flow);
+	if (!stood_in && flow.destination.space == 4)
+		action = known4(ctx, &found, &flow);
+	else if (!stood_in)
+		action = known6(ctx, &found, &flow);
 	if (action > TO_WORKER)
 		return action;
 	reason = action == TO_WORKER ? reason_of(&found, &flow) : claims(&found, &flow);
@@ -254,7 +262,8 @@ __attribute__((noinline)) int slow(struct xdp_md *ctx, int why)
 		count(reason);
 		return XDP_PASS;
 	}
-	if (action == MISSED && reason == CLAIMED_FLOW && found.next == PROTO_TCP && !stood_in && one_too_many(ctx, found.at)) {
+	if (action == MISSED && reason == CLAIMED_FLOW && found.next == PROTO_TCP && !stood_in &&
+	    one_too_many(ctx, found.at)) {
 		count(NO_CONNECTION);
 		return XDP_DROP;
 	}
@@ -262,10 +271,13 @@ __attribute__((noinline)) int slow(struct xdp_md *ctx, int why)
 }
 
 /* A common packet without an entry: only the claims are left. Its flow is filled in. */
-static __always_inline int newcomer(struct xdp_md *ctx, struct flow *flow, __u32 tag, __u8 protocol, __u64 at)
+static __always_inline int newcomer(struct xdp_md *ctx, struct flow *flow, __u32 tag, __u8 protocol,
+				    __u64 at)
 {
+	__u32 bits = flow->destination.space == 4 ? 32 : 128;
+
 	flow->vlan = tag;
-	flow->destination.length = flow->source.length = flow->destination.space == 4 ? SPACE_BITS + 32 : SPACE_BITS + 128;
+	flow->destination.length = flow->source.length = SPACE_BITS + bits;
 	flow->interface = ctx->ingress_ifindex;
 	if (!flow_claimed(flow, protocol)) {
 		count(UNCLAIMED);
@@ -334,7 +346,8 @@ static __always_inline int is_ours(const void *data, __u32 interface, const stru
 }
 
 /* The states that a common packet leaves its connection in. */
-static __always_inline __u32 transport_states(void *header, const struct key *key, __u32 length, int partial, const int ipv6)
+static __always_inline __u32 transport_states(void *header, const struct key *key, __u32 length,
+					      int partial, const int ipv6)
 {
 	__u8 protocol = key->ident >> IDENT_PROTOCOL;
 
@@ -360,11 +373,14 @@ static __always_inline int common4(struct xdp_md *ctx, void *data, void *end, co
 	if ((void *)(ip + 1) + TCP_MIN > end)
 		return SLOW;
 	p.length = bpf_ntohs(ip->total_length);
-	if (ip->version_ihl != 0x45 || ip->fragment & bpf_htons(IPV4_MORE_FRAGMENTS | IPV4_OFFSET_MASK) ||
+	if (ip->version_ihl != 0x45 ||
+	    ip->fragment & bpf_htons(IPV4_MORE_FRAGMENTS | IPV4_OFFSET_MASK) ||
 	    (ip->protocol != PROTO_TCP && ip->protocol != PROTO_UDP) ||
-	    p.length < sizeof(*ip) + (ip->protocol == PROTO_TCP ? TCP_MIN : UDP_MIN) || (void *)ip + p.length > end)
+	    p.length < sizeof(*ip) + (ip->protocol == PROTO_TCP ? TCP_MIN : UDP_MIN) ||
+	    (void *)ip + p.length > end)
 		return SLOW;
-	key.ident = (__u64)bpf_ntohl(*(__be32 *)(ip + 1)) << IDENT_DESTINATION | (__u64)ip->protocol << IDENT_PROTOCOL;
+	key.ident = (__u64)bpf_ntohl(*(__be32 *)(ip + 1)) << IDENT_DESTINATION |
+		    (__u64)ip->protocol << IDENT_PROTOCOL;
 	key.addr[0] = bpf_be64_to_cpu(*(__u64 *)&ip->source);
 	if (!find(&key, hash_of(&key, 0), 0, &e))
 		return MISSED;
@@ -390,7 +406,8 @@ __attribute__((noinline)) int common6(struct xdp_md *ctx, __u32 l3, __u32 tag, _
 	    payload < (ip->next == PROTO_TCP ? TCP_MIN : UDP_MIN) || (void *)(ip + 1) + payload > end)
 		return SLOW;
 	p.length = sizeof(*ip) + payload;
-	key.ident = (__u64)bpf_ntohl(*(__be32 *)(ip + 1)) << IDENT_DESTINATION | (__u64)ip->next << IDENT_PROTOCOL;
+	key.ident = (__u64)bpf_ntohl(*(__be32 *)(ip + 1)) << IDENT_DESTINATION |
+		    (__u64)ip->next << IDENT_PROTOCOL;
 	key.addr[0] = bpf_be64_to_cpu(*(__u64 *)&ip->source[0]);
 	key.addr[1] = bpf_be64_to_cpu(*(__u64 *)&ip->source[2]);
 	key.addr[2] = bpf_be64_to_cpu(*(__u64 *)&ip->destination[0]);

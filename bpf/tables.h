@@ -74,8 +74,11 @@ struct found {
  * first line of its bucket words 30 to 33.
  */
 #define CONSTANT(n) ({ __u64 v; asm("%0 = 0x786c7673000000" #n " ll" : "=r"(v)); v; })
-#define OF_TABLE(n, table)                                                                                             \
-	((table) == 0 ? CONSTANT(n##0) : (table) == 1 ? CONSTANT(n##1) : (table) == 2 ? CONSTANT(n##2) : CONSTANT(n##3))
+#define OF_TABLE(n, table)                                                                  \
+	((table) == 0	? CONSTANT(n##0)                                                    \
+	 : (table) == 1 ? CONSTANT(n##1)                                                    \
+	 : (table) == 2 ? CONSTANT(n##2)                                                    \
+			: CONSTANT(n##3))
 
 static __always_inline __u32 first_line(const int table)
 {
@@ -104,7 +107,8 @@ static __always_inline int owns(__u64 ident, __u64 life)
 	return !(((life >> LIFE_OWN) ^ (ident >> IDENT_INCARNATION)) & LIFE_MASK);
 }
 
-static __always_inline int read_slot(__u64 *slot, const struct key *key, const int ipv6, struct found *e)
+static __always_inline int read_slot(__u64 *slot, const struct key *key, const int ipv6,
+				     struct found *e)
 {
 	__u64 ident = READ(slot[IDENT]);
 
@@ -112,7 +116,8 @@ static __always_inline int read_slot(__u64 *slot, const struct key *key, const i
 		return 0;
 	if (READ(slot[ADDRESS]) != key->addr[0])
 		return 0;
-	if (ipv6 && (READ(slot[ADDRESS + 1]) != key->addr[1] || READ(slot[ADDRESS + 2]) != key->addr[2] ||
+	if (ipv6 && (READ(slot[ADDRESS + 1]) != key->addr[1] ||
+		     READ(slot[ADDRESS + 2]) != key->addr[2] ||
 		     READ(slot[ADDRESS + 3]) != key->addr[3]))
 		return 0;
 	e->bind = READ(slot[BIND]);
@@ -122,7 +127,8 @@ static __always_inline int read_slot(__u64 *slot, const struct key *key, const i
 	return READ(slot[IDENT]) == ident && owns(ident, e->life);
 }
 
-static __always_inline int read_bucket(__u32 bucket, const struct key *key, const int ipv6, struct found *e)
+static __always_inline int read_bucket(__u32 bucket, const struct key *key, const int ipv6,
+				       struct found *e)
 {
 	__u64 *line = line_of(first_line(ipv6) + (ipv6 ? 2 * bucket : bucket));
 
@@ -169,7 +175,10 @@ static __always_inline int walk_buckets(struct key *key, __u32 home, const int i
 	return 0;
 }
 
-/* Not static: see skip_extensions. Its key comes in registers, which saves those who look a stack. */
+/*
+ * Not static: see skip_extensions. Its key comes in registers, which saves those who look a
+ * stack.
+ */
 __attribute__((noinline)) int elsewhere4(__u64 ident, __u64 addr, __u32 home)
 {
 	struct key key = {.ident = ident, .addr[0] = addr};
@@ -197,7 +206,8 @@ static __always_inline __u32 scatter(__u32 h)
 /* That of a connection is of its client's side alone, that of fragments of all their key. */
 static __always_inline __u32 hash_of(const struct key *key, const int ipv6)
 {
-	__u64 side = (key->ident >> IDENT_DESTINATION & 0xffff0000) | (key->ident >> IDENT_PROTOCOL & 0xff);
+	__u64 side = (key->ident >> IDENT_DESTINATION & 0xffff0000) |
+		     (key->ident >> IDENT_PROTOCOL & 0xff);
 	__u64 sum = CONSTANT(00);
 
 	if (ipv6) {
@@ -212,8 +222,9 @@ static __always_inline __u32 hash_of(const struct key *key, const int ipv6)
 
 static __always_inline __u32 hash_of_fragments(const struct key *key, const int ipv6)
 {
-	__u64 sum = CONSTANT(00) + PAIR(01, 02, key->ident >> IDENT_DESTINATION, key->ident >> IDENT_PROTOCOL & 0xff);
+	__u64 sum = CONSTANT(00);
 
+	sum += PAIR(01, 02, key->ident >> IDENT_DESTINATION, key->ident >> IDENT_PROTOCOL & 0xff);
 	sum += PAIR(03, 04, key->addr[0] >> 32, (__u32)key->addr[0]);
 	if (ipv6) {
 		sum += PAIR(05, 06, key->addr[1] >> 32, (__u32)key->addr[1]);
