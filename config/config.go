@@ -152,6 +152,7 @@ type Switches struct {
 	ExpireQuiescent, ExpireNoDest, Sloppy, PersistentThresholds bool
 	Refuse                                                      service.Refusal
 	KeepUnreachable                                             bool
+	AnswerTooBig                                                bool
 }
 
 // Server is a real server of a service.

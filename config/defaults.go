@@ -38,7 +38,8 @@ func defaultTimeouts() service.Timeouts {
 
 func readDefaults(v value) defaults {
 	f := v.fields("defaults", "scheduler", "timeouts",
-		"expire_quiescent", "expire_nodest", "sloppy", "persistent_thresholds", keyRefuse, keyUnreachable)
+		"expire_quiescent", "expire_nodest", "sloppy", "persistent_thresholds", keyRefuse, keyUnreachable,
+		keyTooBig)
 	return defaults{
 		scheduler: f.word("scheduler", defaultScheduler, sched.Names()...),
 		timeouts:  readTimeouts(f.at("timeouts"), defaultTimeouts()),
@@ -55,6 +56,7 @@ func (f fields) switches(def Switches) Switches {
 		PersistentThresholds: f.flag("persistent_thresholds", def.PersistentThresholds),
 		Refuse:               f.refusal(def.Refuse),
 		KeepUnreachable:      f.keepUnreachable(def.KeepUnreachable),
+		AnswerTooBig:         f.answerTooBig(def.AnswerTooBig),
 	}
 }
 
@@ -62,6 +64,7 @@ func (f fields) switches(def Switches) Switches {
 const (
 	keyRefuse      = "refuse"
 	keyUnreachable = "unreachable"
+	keyTooBig      = "too_big"
 )
 
 func (f fields) refusal(def service.Refusal) service.Refusal {
@@ -75,6 +78,18 @@ func (f fields) refusal(def service.Refusal) service.Refusal {
 func (f fields) keepUnreachable(def bool) bool {
 	return f.word(keyUnreachable, unreachableName(def), unreachableName(false), unreachableName(true)) ==
 		unreachableName(true)
+}
+
+func (f fields) answerTooBig(def bool) bool {
+	return f.word(keyTooBig, tooBigName(def), tooBigName(false), tooBigName(true)) == tooBigName(true)
+}
+
+// tooBigName is what becomes of packets that the way out does not take, as in a file.
+func tooBigName(answer bool) string {
+	if answer {
+		return "answer"
+	}
+	return "fragment"
 }
 
 // unreachableName is what happens to servers that cannot be reached, as in a file.

@@ -204,6 +204,7 @@ func (s *Service) settings() []setting {
 		setting{"persistent_thresholds", strconv.FormatBool(s.PersistentThresholds)},
 		setting{keyRefuse, s.Refuse.String()},
 		setting{keyUnreachable, unreachableName(s.KeepUnreachable)},
+		setting{keyTooBig, tooBigName(s.AnswerTooBig)},
 	)
 }
 

@@ -43,7 +43,8 @@ func readServices(v value, def defaults, marks *markRules) *serviceList {
 func (l *serviceList) read(v value, def defaults, marks *markRules) {
 	f := v.fields("a service", "name", "fwmark", "family", "address", "protocol", "port",
 		"scheduler", "flags", keyIndex, keyExpiration, keyCache, "forward", "persistence", "one_packet", "timeouts", "servers",
-		"expire_quiescent", "expire_nodest", "sloppy", "persistent_thresholds", keyRefuse, keyUnreachable)
+		"expire_quiescent", "expire_nodest", "sloppy", "persistent_thresholds", keyRefuse, keyUnreachable,
+		keyTooBig)
 	if f.absent() {
 		return
 	}

@@ -76,6 +76,7 @@ func (b *builder) service(c *config.Service) (*service.VirtualService, error) {
 		PersistentThresholds: c.PersistentThresholds,
 		Refuse:               c.Refuse,
 		KeepUnreachable:      c.KeepUnreachable,
+		AnswerTooBig:         c.AnswerTooBig,
 	}
 	before := b.before(c.Key)
 	for i := range c.Servers {

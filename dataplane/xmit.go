@@ -67,7 +67,7 @@ func (f *Forwarder) adapt(s *server, p *packet.Parsed, frame *Frame,
 		return Verdict{Reason: NeighbourUnresolved}
 	case p.TTL <= 1:
 		return f.answer(Verdict{Reason: TTLExceeded}, b, timeExceeded, p, frame)
-	case p.Len > mtu && !divisible(p, frame):
+	case p.Len > mtu && (s.svc.AnswerTooBig || !divisible(p, frame)):
 		f.about.mtu = int(mtu)
 		return f.answer(Verdict{Reason: TooBig}, b, tooBig, p, frame)
 	case p.Len > mtu:

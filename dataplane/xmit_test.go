@@ -252,3 +252,18 @@ func TestAdaptingDoesNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations a batch, want 0", n)
 	}
 }
+
+// By configuration, senders without DF are told, too.
+func TestTooBigMayBeAnsweredInsteadOfFragmented(t *testing.T) {
+	b := newAnswering(t)
+	b.behind(func(h *service.NextHop) { h.MTU = 1400 })
+	p := IPv4(client, vip).UDP(1, 80).Payload(1500)
+	if v := b.reaches(p); v.MTU != 1400 {
+		t.Errorf("verdict %+v, want it cut for 1400", v)
+	}
+	for _, vs := range b.services {
+		vs.AnswerTooBig = true
+	}
+	b.publish()
+	b.answers(TooBig, p, HasError(3, 4, 1400))
+}

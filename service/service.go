@@ -190,4 +190,7 @@ type VirtualService struct {
 	Refuse Refusal
 	// KeepUnreachable: a server whose next hop does not answer is chosen all the same, as IPVS does.
 	KeepUnreachable bool
+	// AnswerTooBig: an IPv4 packet without DF that is longer than the way out takes is answered
+	// as one with DF is, instead of fragmented.
+	AnswerTooBig bool
 }
