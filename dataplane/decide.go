@@ -117,10 +117,11 @@ func (f *Forwarder) mayReschedule(entry *affinity.Entry, s *server) bool {
 		return true
 	}
 	seconds, closed := entry.ClosedFor(f.now)
-	if !closed { // TIME_WAIT: a client that is known for seconds comes there by forged packets only
-		return !known
+	if closed {
+		return seconds > silence
 	}
-	return seconds > silence
+	// A TCP client that is known for seconds comes to TIME_WAIT by forged packets only.
+	return entry.State() != affinity.StateTCPTimeWait || !known
 }
 
 // reschedule deals with a packet that begins another connection over the entry, and

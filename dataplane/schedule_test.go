@@ -84,7 +84,7 @@ func TestADrainEndsByReuse(t *testing.T) {
 		n := b.server(conn.SYN())
 		b.wants(n, conn.ACK())
 		if grown {
-			b.growOld(n, conn)
+			b.growOld(n, conn.ACK())
 		}
 		vs.Servers[n-1].Weight = 0
 		b.publish()
@@ -99,14 +99,28 @@ func TestADrainEndsByReuse(t *testing.T) {
 	}
 }
 
+// TestAnOldAssociationThatEndedIsScheduledAnew, however long its client is known.
+func TestAnOldAssociationThatEndedIsScheduledAnew(t *testing.T) {
+	b := newBed(t, small)
+	vs := tcpService(80)
+	vs.Key.Protocol = packet.SCTP
+	b.serve(vs, "10.0.0.1", "10.0.0.2")
+	conn := IPv4(client, vip).SCTP(1, 80)
+	n := b.server(conn.Chunk(packet.ChunkInit))
+	b.wants(n, conn.Chunk(packet.ChunkCookieEcho))
+	b.growOld(n, conn.Chunk(packet.ChunkData))
+	b.wants(n, conn.Chunk(packet.ChunkAbort))
+	b.wants(3-n, conn.Chunk(packet.ChunkInit))
+}
+
 // growOld has a connection heard until newcomers cannot displace it.
-func (b *bed) growOld(server int, conn Packet) {
+func (b *bed) growOld(server int, data Packet) {
 	b.tb.Helper()
 	for grade := affinity.Unassured; grade < affinity.Lasting; {
 		if b.wait(2 * time.Second); b.now > 1<<20 {
 			b.tb.Fatal("its grade does not rise")
 		}
-		b.wants(server, conn.ACK())
+		b.wants(server, data)
 		b.tables.Conns.Range(b.now, func(c affinity.Conn) bool { grade = c.Grade; return false })
 	}
 }
