@@ -29,7 +29,7 @@ const unassuredByPort = 8
 // insert makes an entry unless the key has a valid one. life comes without its
 // incarnation.
 func (t *table) insert(h Hash, k *Key, bound, lived uint64, now Tick) (Entry, Outcome) {
-	if t.refuses(now) && k.protocol() != protocolFragment {
+	if t.refuses(now) && !k.fragment() {
 		if _, ok := t.find(h, k); !ok {
 			t.full.Add(1)
 			return Entry{}, Full
@@ -89,7 +89,7 @@ const fragmentShare = 16
 
 // room is how many entries there may be when this one is there, too.
 func (t *table) room(k *Key) int64 {
-	if k.protocol() == protocolFragment {
+	if k.fragment() {
 		return t.capacity + t.capacity/fragmentShare
 	}
 	return t.capacity

@@ -20,9 +20,6 @@ type Key struct {
 // transport protocol.
 const protocolFragment packet.Protocol = 44
 
-// protocol is the protocol of the key.
-func (k *Key) protocol() packet.Protocol { return packet.Protocol(k.ident >> identProtocol) }
-
 // IPv6 reports the family of the key's addresses.
 func (k *Key) IPv6() bool { return k.v6 }
 
